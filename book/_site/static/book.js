@@ -1,0 +1,34 @@
+"use strict";
+
+// Names and roles. The theme gives some buttons a hidden name that differs from what
+// they show, which voice control cannot call; and its sidebar belongs to no landmark.
+function mendNames() {
+  const named = "details.hide > summary, .search-button-field, .theme-switch-button";
+  for (const element of document.querySelectorAll(named)) {
+    element.removeAttribute("aria-label");
+  }
+  for (const sidebar of document.querySelectorAll(".bd-sidebar-primary")) {
+    sidebar.setAttribute("role", "complementary");
+    sidebar.setAttribute("aria-label", "Book");
+  }
+}
+
+// Formulas wider than the column scroll inside themselves, by keyboard as well.
+function markWideFormulas() {
+  const formulas = ".bd-article span.math, .bd-article mjx-container[display]";
+  for (const formula of document.querySelectorAll(formulas)) {
+    const wide = formula.scrollWidth > formula.clientWidth + 8;
+    formula.classList.toggle("wide", wide);
+    if (wide) {
+      formula.setAttribute("tabindex", "0");
+    } else {
+      formula.removeAttribute("tabindex");
+    }
+  }
+}
+
+mendNames();
+if (window.MathJax) {
+  window.MathJax.startup.promise.then(markWideFormulas);
+  window.addEventListener("resize", markWideFormulas);
+}

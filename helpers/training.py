@@ -1,0 +1,274 @@
+"""Seeds, quiet fitting, and many short trainings inside one compiled graph."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from helpers import data
+
+if TYPE_CHECKING:
+    import keras
+
+PARTS = ("validation", "test")
+
+
+class Start(NamedTuple):
+    """Where one training starts, and what it may change.
+
+    Both fields have one entry for each layer that has weights, input first.
+    """
+
+    weights: list[list[np.ndarray]]  # the arrays of the layer, as Keras orders them
+    learning_rates: list[float]  # 0.0 freezes the layer
+
+
+# A strategy gets the weights of the source model and fresh random weights of
+# the same shapes, layer by layer, and says where the training starts.
+Strategy = Callable[[list[list[np.ndarray]], list[list[np.ndarray]]], Start]
+
+
+class Recipe(NamedTuple):
+    """What the runs of one sweep have in common."""
+
+    steps: int = 300  # updates by Adam in each run
+    batch_size: int = 32  # images per update
+    part: str = "validation"  # scored at the end: "validation", or once: "test"
+
+
+def book_seed() -> int:
+    """Return the environment variable `BOOK_SEED`, 0 if it is not set.
+
+    It moves every random number in the book: another value is another
+    complete repetition of all experiments.
+
+    Raises:
+        ValueError: the variable is not a whole number from 0 to 9999.
+    """
+    text = os.environ.get("BOOK_SEED", "0")
+    if not text.isdigit() or int(text) > 9999:
+        raise ValueError(
+            f"BOOK_SEED is {text!r}; expected a whole number from 0 to 9999. "
+            "Unset it for the seed that the stored outputs were made with."
+        )
+    return int(text)
+
+
+def seeds(count: int) -> list[int]:
+    """Return `count` different seeds, other ones for every `BOOK_SEED`.
+
+    Example:
+        >>> seeds(3)
+        [0, 1, 2]
+    """
+    if not 1 <= count <= 1000:
+        raise ValueError(f"{count} seeds were asked for; expected 1 to 1000.")
+    return [1000 * book_seed() + i for i in range(count)]
+
+
+def set_seed(seed: int | None = None) -> None:
+    """Seed Python, NumPy and Keras; without an argument with `seeds(1)[0]`.
+
+    Call it before a model is built: the initial weights are random numbers too.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seeds(1)[0] if seed is None else seed)
+
+
+def fit(
+    model: "keras.Model",
+    train: data.Split,
+    validation: data.Split | None = None,
+    epochs: int = 10,
+    batch_size: int = 128,
+) -> dict[str, list[float]]:
+    """Train a compiled model without storing its progress in the notebook.
+
+    A reader who runs the cell sees the epochs pass; the line is wiped at the
+    end, so nothing of it is left in the output.
+
+    Args:
+        model: a compiled Keras model.
+        train: what to fit.
+        validation: what to measure after every epoch, if anything.
+        epochs: passes over `train`.
+        batch_size: images per update.
+
+    Returns:
+        The history: for each measured quantity one value per epoch, with the
+        prefix `val_` for those on `validation`.
+    """
+    import keras
+
+    progress = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: _show_progress(epoch + 1, epochs, "epoch")
+    )
+    history = model.fit(
+        train.x,
+        train.y,
+        validation_data=validation and tuple(validation),
+        epochs=epochs,
+        batch_size=batch_size,
+        callbacks=[progress],
+        verbose=0,
+    )
+    return history.history
+
+
+def layer_weights(model: "keras.Model") -> list[list[np.ndarray]]:
+    """Return the weights of a model layer by layer, input first.
+
+    Layers without weights are left out; of a layer with weights only those
+    that training changes are taken (kernel, bias).
+    """
+    return [
+        [weight.numpy() for weight in layer.trainable_weights]
+        for layer in model.layers
+        if layer.trainable_weights
+    ]
+
+
+def sweep(
+    source: "keras.Model",
+    strategies: Mapping[str, Strategy],
+    domain: data.ImageData,
+    budgets: Sequence[int],
+    run_seeds: Sequence[int],
+    recipe: Recipe = Recipe(),  # noqa: B008 (immutable)
+) -> dict[str, np.ndarray]:
+    """Train every strategy with every label budget and every seed.
+
+    A seed draws the labelled images, the fresh weights and the order of the
+    images. All strategies share these draws, so they can be compared in pairs.
+    The training loop is traced once and then runs inside the graph: three
+    hundred updates are one call.
+
+    Args:
+        source: the source model; a model of the same architecture is trained.
+            Its last layer must return logits.
+        strategies: name and function of each strategy, see `transfer`.
+        domain: label budgets are drawn from its training part only.
+        budgets: labelled images per class.
+        run_seeds: one run each, e.g. `seeds(10)`.
+        recipe: what all runs have in common.
+
+    Returns:
+        For each strategy its accuracies, shape (budgets, seeds), in [0, 1],
+        on the part that `recipe.part` names.
+
+    Raises:
+        ValueError: there is nothing to run, or the part is unknown.
+        data.DataError: a budget is larger than the training part allows.
+
+    Example:
+        >>> accuracies = sweep(source, strategies, digits, [1, 10], seeds(10))
+        >>> accuracies["fine-tuning"].shape
+        (2, 10)
+    """
+    import keras
+
+    if not (strategies and len(budgets) and len(run_seeds)):
+        raise ValueError(
+            f"Received {len(strategies)} strategies, {len(budgets)} budgets and "
+            f"{len(run_seeds)} seeds; expected at least one of each."
+        )
+    if recipe.part not in PARTS:
+        raise ValueError(
+            f"Unknown part {recipe.part!r}; expected one of {', '.join(PARTS)}."
+        )
+    scored = getattr(domain, recipe.part)
+    model = keras.models.clone_model(source)
+    run = compile_run(model, domain.train, scored)
+    known = layer_weights(source)
+    accuracies = {name: np.empty((len(budgets), len(run_seeds))) for name in strategies}
+    for column, seed in enumerate(run_seeds):
+        set_seed(seed)
+        fresh = layer_weights(keras.models.clone_model(source))
+        for row, per_class in enumerate(budgets):
+            chosen = data.label_budget(domain.train, per_class, seed)
+            batches = draw_batches(len(chosen), recipe, seed)
+            for name, strategy in strategies.items():
+                start = strategy(known, fresh)
+                accuracies[name][row, column] = run(start, chosen[batches])
+        _show_progress(column + 1, len(run_seeds), "seed")
+    return accuracies
+
+
+def draw_batches(count: int, recipe: Recipe, seed: int) -> np.ndarray:
+    """Return which of `count` images each update sees, (steps, batch_size) int.
+
+    The images come in shuffled passes, one pass after the other, so each is
+    seen equally often; a batch may run over the end of a pass.
+    """
+    rng = np.random.default_rng(seed)
+    passes = -(-recipe.steps * recipe.batch_size // count)
+    stream = np.concatenate([rng.permutation(count) for _ in range(passes)])
+    return stream[: recipe.steps * recipe.batch_size].reshape(recipe.steps, -1)
+
+
+def compile_run(
+    model: "keras.Model", train: data.Split, scored: data.Split
+) -> Callable[[Start, np.ndarray], float]:
+    """Compile one whole training, from its start to its accuracy, as one graph.
+
+    Args:
+        model: the model to train; its weights are overwritten in every run.
+        train: the images that batches index.
+        scored: the images whose accuracy is measured after the last update.
+
+    Returns:
+        A function of a `Start` and of batches, (steps, batch_size) indices
+        into `train`, that returns the accuracy in [0, 1].
+    """
+    import keras
+    import tensorflow as tf
+
+    layers = [layer for layer in model.layers if layer.trainable_weights]
+    variables = [v for layer in layers for v in layer.trainable_weights]
+    # At rate 1 an update of Adam is a direction; each layer scales its own.
+    optimizer = keras.optimizers.Adam(learning_rate=1.0)
+    optimizer.build(variables)
+    at_rest = [(v, v.numpy()) for v in [*optimizer.variables, *model.variables]]
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    x, y = tf.constant(train.x), tf.constant(train.y)
+    # XLA halves the time of dense networks; on a CPU its convolutions are slow.
+    has_convolution = any("conv" in type(layer).__name__.lower() for layer in layers)
+
+    @tf.function(jit_compile=not has_convolution)
+    def train_and_score(batches, rates):
+        for batch in batches:
+            with tf.GradientTape() as tape:
+                logits = model(tf.gather(x, batch), training=True)
+                loss = loss_of(tf.gather(y, batch), logits)
+            before = [tf.identity(v) for v in variables]
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            for i, variable in enumerate(variables):
+                variable.assign(before[i] + rates[i] * (variable - before[i]))
+        return tf.argmax(model(scored.x, training=False), axis=1)
+
+    def run(start: Start, batches: np.ndarray) -> float:
+        for variable, value in at_rest:
+            variable.assign(value)
+        rates = []
+        for layer, values, rate in zip(layers, *start, strict=True):
+            for variable, value in zip(layer.trainable_weights, values, strict=True):
+                variable.assign(value)
+                rates.append(rate)
+        predicted = train_and_score(
+            tf.constant(batches, tf.int32), tf.constant(rates, tf.float32)
+        )
+        return float(np.mean(predicted.numpy() == scored.y))
+
+    return run
+
+
+def _show_progress(done: int, total: int, unit: str) -> None:
+    """Rewrite one line on the reader's screen; wipe it when all is done."""
+    if "PYTEST_CURRENT_TEST" in os.environ or "BOOK_QUIET" in os.environ:
+        return
+    line = f"{unit} {done} of {total}" if done < total else ""
+    sys.stdout.write(f"\r{line:30}" if line else f"\r{'':30}\r")
+    sys.stdout.flush()
