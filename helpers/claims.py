@@ -1,8 +1,13 @@
-"""Claims that can fail, and the intervals that they are about."""
+"""Claims that can fail, the intervals they are about, and published numbers."""
 
+import csv
 from typing import NamedTuple
 
 import numpy as np
+
+from helpers.data import ROOT
+
+YARDSTICKS = ROOT / "book" / "appendix" / "yardsticks.csv"
 
 
 class ClaimError(AssertionError):
@@ -16,6 +21,17 @@ class Interval(NamedTuple):
     low: float
     high: float
     count: int  # how many values it rests on
+
+
+class Yardstick(NamedTuple):
+    """A published number with its set-up, and what of ours stands beside it."""
+
+    group: str  # what is measured, on which data
+    set_up: str
+    published: str  # the number as it was published, with its unit
+    source: str  # a key of references.bib
+    checkpoint: str  # the checkpoint of ours to compare, empty if there is none
+    why: str  # why ours differs
 
 
 def claim(text: str, condition: bool) -> None:
@@ -58,7 +74,8 @@ def interval(values: np.ndarray, level: float = 0.95) -> Interval:
         level: the share of such intervals that hold the true mean, in (0, 1).
 
     Raises:
-        ValueError: fewer than two values, or a value is not finite.
+        ValueError: fewer than two values, a value that is not finite, or a level
+            outside (0, 1).
 
     Source:
         Student (1908), The Probable Error of a Mean, Biometrika 6.
@@ -70,6 +87,10 @@ def interval(values: np.ndarray, level: float = 0.95) -> Interval:
         raise ValueError(
             f"Received values of shape {values.shape}; expected at least two finite "
             "numbers in one dimension, one for each seed."
+        )
+    if not 0 < level < 1:
+        raise ValueError(
+            f"Received a level of {level}; expected a share between 0 and 1, as 0.95."
         )
     mean = values.mean()
     error = values.std(ddof=1) / np.sqrt(len(values))
@@ -102,3 +123,22 @@ def paired_difference(
             "the same shape, because values are compared seed by seed."
         )
     return interval(first - second, level)
+
+
+def yardsticks(group: str) -> list[Yardstick]:
+    """Return the published numbers of one group, in the order of their table.
+
+    Raises:
+        ValueError: there is no such group.
+
+    Example:
+        >>> yardsticks("MNIST test error")[0].published
+        '12.0 %'
+    """
+    with YARDSTICKS.open(encoding="utf-8", newline="") as file:
+        rows = [Yardstick(**row) for row in csv.DictReader(file)]
+    chosen = [row for row in rows if row.group == group]
+    if not chosen:
+        groups = ", ".join(repr(name) for name in sorted({row.group for row in rows}))
+        raise ValueError(f"Unknown group {group!r}; expected one of {groups}.")
+    return chosen

@@ -8,12 +8,13 @@ checked by the SHA-256 of their bytes and nothing is ever unpickled.
 import hashlib
 import os
 import socket
-import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+ROOT = Path(__file__).parent.parent  # the top folder of the project
 IMAGE_SIZE = 28  # height and width of every image in the book, in pixels
 
 # SHA-256 of the bytes of each array, whatever file it came in.
@@ -110,8 +111,8 @@ def load_mnist(tier: str = "auto") -> ImageData:
         return _mnist_sample()
 
     folder = os.environ.get("BOOK_DATA_DIR")
-    if folder:
-        arrays = _read_npz(Path(folder) / "mnist.npz")
+    if folder:  # a relative path counts from the top folder, for every notebook
+        arrays = _read_npz(ROOT / folder / "mnist.npz")
         print("MNIST: all 70,000 images, from BOOK_DATA_DIR")
         return _mnist_full(arrays)
     try:
@@ -126,7 +127,7 @@ def load_mnist(tier: str = "auto") -> ImageData:
             ) from error
         print(
             "MNIST: the offline sample of 5,000 images "
-            "(no copy in BOOK_DATA_DIR or Keras' cache, and no network)"
+            "(no copy in BOOK_DATA_DIR or Keras' cache, and no download)"
         )
         return _mnist_sample()
     arrays = _read_npz(cached)
@@ -151,7 +152,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because NumPy does not close a file that it cannot read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             for key in MNIST_SHA256:
                 if key not in file.files:
                     found = ", ".join(sorted(file.files)) or "nothing"
@@ -161,7 +163,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise
     except FileNotFoundError as error:
         raise _broken(path, "there is no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+    except Exception as error:  # NumPy raises many kinds for one broken file
         raise _broken(path, f"it cannot be read as .npz: {error}") from error
     for key, array in arrays.items():
         expected = f"uint8 of shape {MNIST_SHAPE[key]}"
@@ -188,13 +190,16 @@ def _keras_cache() -> Path:
     two notebooks at a time do not meet a half-written file.
 
     Raises:
-        OSError: the download failed.
+        OSError: the download failed, or the cache cannot be written.
     """
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
-    folder = Path(home) / "datasets"
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    folder = home / "datasets"
     path = folder / "mnist.npz"
     if path.exists():
         return path
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(home, os.W_OK):  # Keras would download to a folder in /tmp
+        raise PermissionError(f"{home} cannot be written")
     import keras
 
     name = f"mnist-{os.getpid()}.npz"
@@ -259,8 +264,7 @@ def load_digits() -> ImageData:
     y = bunch.target.astype(np.int64)
     bounds = (0, VALIDATION_START, TEST_START, len(y))
     train, validation, test = (
-        Split(x[start:stop], y[start:stop])
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        Split(x[start:stop], y[start:stop]) for start, stop in pairwise(bounds)
     )
     return ImageData("UCI digits", train, validation, test, _DIGIT_NAMES, "full")
 

@@ -1,17 +1,17 @@
 """The book's architectures, and the source models trained once for all chapters."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.data import IMAGE_SIZE, sha256
+from helpers.data import IMAGE_SIZE, ROOT, sha256
 
 if TYPE_CHECKING:
     import keras
 
-CHECKPOINTS = Path(__file__).parent.parent / "book" / "checkpoints"
+CHECKPOINTS = ROOT / "book" / "checkpoints"
+_MEND = "Restore it from the repository, or run `make checkpoints`."
 
 
 class CheckpointError(ValueError):
@@ -44,7 +44,7 @@ def convolutional_network(num_classes: int = 10) -> "keras.Model":
 
     Takes images, (n, 28, 28) in [0, 1], and returns logits, (n, num_classes).
     Two convolutions of 3 x 3 with 32 and 64 channels, each followed by
-    max-pooling, then 64 units: 122,570 parameters for ten classes.
+    max-pooling, then 64 units: 121,930 parameters for ten classes.
     """
     import keras
 
@@ -73,16 +73,19 @@ def checkpoint_card(name: str) -> dict:
     """Return a checkpoint's model card: how it was trained and what it reached.
 
     Raises:
-        CheckpointError: the name is unknown or the card is missing.
+        CheckpointError: the name is unknown, or the card is missing or broken.
     """
     path = CHECKPOINTS / f"{name}.json"
-    if name not in checkpoint_names() or not path.exists():
+    if name not in checkpoint_names():
         raise CheckpointError(
             f"Unknown checkpoint {name!r}; expected one of "
             f"{', '.join(checkpoint_names()) or '(none is there)'}. "
             "`make checkpoints` trains them all again."
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}. {_MEND}") from error
 
 
 def load_checkpoint(name: str) -> "keras.Model":
@@ -107,16 +110,15 @@ def load_checkpoint(name: str) -> "keras.Model":
 
     card = checkpoint_card(name)
     path = CHECKPOINTS / f"{name}.keras"
-    mend = "Restore it from the repository, or run `make checkpoints`."
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds for one broken file
-        raise CheckpointError(f"{path} cannot be read: {error}. {mend}") from error
+        raise CheckpointError(f"{path} cannot be read: {error}. {_MEND}") from error
     found = weights_sha256(model)
     if found != card["weights_sha256"]:
         raise CheckpointError(
             f"{path} holds weights with SHA-256 {found}; its card says "
-            f"{card['weights_sha256']}. {mend}"
+            f"{card['weights_sha256']}. {_MEND}"
         )
     return model
 

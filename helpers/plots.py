@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,6 +20,29 @@ plt.style.use(Path(__file__).parent / "book.mplstyle")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # blue, red, green, pink
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D")
+_END_LABEL = "end label"  # marks the texts that `end_label` wrote
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
+    """Return a table for `display`: text to the left, everything else to the right.
+
+    Args:
+        header: one title for each column.
+        rows: one entry for each column; text may hold Markdown.
+
+    Raises:
+        ValueError: a row is not as long as the header.
+    """
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(
+                f"Received a row of {len(row)} entries; expected {len(header)}, one "
+                f"for each of {list(header)}."
+            )
+    first = rows[0] if rows else header
+    rule = [":--" if isinstance(entry, str) else "--:" for entry in first]
+    lines = [header, rule, *rows]
+    return Markdown("\n".join(f"| {' | '.join(map(str, row))} |" for row in lines))
 
 
 def image_grid(
@@ -33,12 +57,16 @@ def image_grid(
         titles: one short text above each image.
         columns: images in a row.
 
+    Returns:
+        A figure 6 inches wide.
+
     Raises:
         ValueError: the number of titles is not the number of images.
     """
     if titles is not None and len(titles) != len(images):
         raise ValueError(
-            f"Received {len(titles)} titles for {len(images)} images; expected one each."
+            f"Received {len(titles)} titles for {len(images)} images; "
+            "expected one each."
         )
     rows = -(-len(images) // columns)
     height = 6 / columns * rows * (1.0 if titles is None else 1.35)
@@ -63,7 +91,15 @@ def seed_band(
         values: (points, seeds).
         label: written at the right end of the line, in its colour.
         index: which colour, line style and marker, from 0 to 3.
+
+    Raises:
+        ValueError: there is no such style, or a row of `values` has no interval.
     """
+    if not 0 <= index < len(COLORS):
+        raise ValueError(
+            f"Received the style {index}; expected 0 to {len(COLORS) - 1}. "
+            "Draw fewer lines in one figure."
+        )
     intervals = [claims.interval(row) for row in values]
     means = [i.mean for i in intervals]
     color = COLORS[index]
@@ -80,7 +116,18 @@ def seed_band(
 
 
 def end_label(ax: Axes, x: float, y: float, label: str, color: str) -> None:
-    """Write a label to the right of a line's last point, in the line's colour."""
+    """Write a label to the right of a line's last point, in the line's colour.
+
+    Labels of lines that end close together are moved apart, so that none
+    covers another. Set the scale and the limits of the axes before.
+
+    Args:
+        ax: where the line is drawn.
+        x: the last point's position.
+        y: the last point's height.
+        label: what the line shows.
+        color: the line's colour.
+    """
     ax.annotate(
         label,
         (x, y),
@@ -89,7 +136,25 @@ def end_label(ax: Axes, x: float, y: float, label: str, color: str) -> None:
         color=color,
         va="center",
         annotation_clip=False,
+        gid=_END_LABEL,
     )
+    _spread_end_labels(ax)
+
+
+def _spread_end_labels(ax: Axes) -> None:
+    """Give the labels at line ends a line of their own, with the least movement."""
+    from scipy.optimize import isotonic_regression
+
+    labels = [text for text in ax.texts if text.get_gid() == _END_LABEL]
+    labels.sort(key=lambda text: text.xy[1])
+    ax.get_ylim()  # fits the limits to what is drawn
+    pixels = ax.transData.transform([text.xy for text in labels])[:, 1]
+    height = pixels * 72 / ax.figure.dpi  # in points
+    room = 1.25 * labels[0].get_fontsize() * np.arange(len(labels))
+    # Ordered and `room` apart is the same as ordered once `room` is taken away.
+    spread = isotonic_regression(height - room).x + room
+    for text, moved in zip(labels, spread - height, strict=True):
+        text.set_position((8, moved))
 
 
 def budget_curves(
@@ -101,6 +166,9 @@ def budget_curves(
         accuracies: for each strategy (budgets, seeds) values in [0, 1].
         budgets: labels per class, ascending.
         unchanged: the accuracy of the unchanged source model, in [0, 1].
+
+    Returns:
+        A figure with the means over seeds and their 95 % intervals.
     """
     figure, ax = plt.subplots(figsize=(6, 3.4))
     ax.axhline(100 * unchanged, color="black", linewidth=1)
@@ -127,11 +195,16 @@ def history_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     Args:
         history: `loss`, `accuracy`, `val_loss` and `val_accuracy`, one value
             for each epoch, accuracies in [0, 1].
+
+    Returns:
+        A figure with the loss on the left and the accuracy on the right.
     """
     figure, (left, right) = plt.subplots(1, 2)
     epochs = range(1, len(history["loss"]) + 1)
     for ax, key, scale in ((left, "loss", 1), (right, "accuracy", 100)):
-        for index, (prefix, label) in enumerate((("", "training"), ("val_", "validation"))):
+        for index, (prefix, label) in enumerate(
+            (("", "training"), ("val_", "validation"))
+        ):
             values = scale * np.asarray(history[prefix + key])
             ax.plot(
                 epochs,

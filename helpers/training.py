@@ -1,5 +1,6 @@
 """Seeds, quiet fitting, and many short trainings inside one compiled graph."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +49,7 @@ def book_seed() -> int:
         ValueError: the variable is not a whole number from 0 to 9999.
     """
     text = os.environ.get("BOOK_SEED", "0")
-    if not text.isdigit() or int(text) > 9999:
+    if not text.isdecimal() or int(text) > 9999:
         raise ValueError(
             f"BOOK_SEED is {text!r}; expected a whole number from 0 to 9999. "
             "Unset it for the seed that the stored outputs were made with."
@@ -58,6 +59,9 @@ def book_seed() -> int:
 
 def seeds(count: int) -> list[int]:
     """Return `count` different seeds, other ones for every `BOOK_SEED`.
+
+    Raises:
+        ValueError: `count` is not 1 to 1000, or `BOOK_SEED` is refused.
 
     Example:
         >>> seeds(3)
@@ -143,8 +147,8 @@ def sweep(
 
     A seed draws the labelled images, the fresh weights and the order of the
     images. All strategies share these draws, so they can be compared in pairs.
-    The training loop is traced once and then runs inside the graph: three
-    hundred updates are one call.
+    The training loop is traced once for each choice of trained layers and then
+    runs inside the graph: three hundred updates are one call.
 
     Args:
         source: the source model; a model of the same architecture is trained.
@@ -180,6 +184,7 @@ def sweep(
             f"Unknown part {recipe.part!r}; expected one of {', '.join(PARTS)}."
         )
     scored = getattr(domain, recipe.part)
+    set_seed(run_seeds[0])  # a model with dropout draws its seed when it is built
     model = keras.models.clone_model(source)
     run = compile_run(model, domain.train, scored)
     known = layer_weights(source)
@@ -202,7 +207,20 @@ def draw_batches(count: int, recipe: Recipe, seed: int) -> np.ndarray:
 
     The images come in shuffled passes, one pass after the other, so each is
     seen equally often; a batch may run over the end of a pass.
+
+    Args:
+        count: how many images there are.
+        recipe: how many updates, and how many images in each.
+        seed: names the order.
+
+    Raises:
+        ValueError: the recipe has no updates, or no images in them.
     """
+    if recipe.steps < 1 or recipe.batch_size < 1:
+        raise ValueError(
+            f"Received {recipe.steps} steps of {recipe.batch_size} images; "
+            "expected at least one of each."
+        )
     rng = np.random.default_rng(seed)
     passes = -(-recipe.steps * recipe.batch_size // count)
     stream = np.concatenate([rng.permutation(count) for _ in range(passes)])
@@ -227,36 +245,49 @@ def compile_run(
     import tensorflow as tf
 
     layers = [layer for layer in model.layers if layer.trainable_weights]
-    variables = [v for layer in layers for v in layer.trainable_weights]
-    # At rate 1 an update of Adam is a direction; each layer scales its own.
-    optimizer = keras.optimizers.Adam(learning_rate=1.0)
-    optimizer.build(variables)
-    at_rest = [(v, v.numpy()) for v in [*optimizer.variables, *model.variables]]
+    initial = [(v, v.numpy()) for v in model.variables]
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     x, y = tf.constant(train.x), tf.constant(train.y)
     # XLA halves the time of dense networks; on a CPU its convolutions are slow.
     has_convolution = any("conv" in type(layer).__name__.lower() for layer in layers)
 
-    @tf.function(jit_compile=not has_convolution)
-    def train_and_score(batches, rates):
-        for batch in batches:
-            with tf.GradientTape() as tape:
-                logits = model(tf.gather(x, batch), training=True)
-                loss = loss_of(tf.gather(y, batch), logits)
-            before = [tf.identity(v) for v in variables]
-            optimizer.apply(tape.gradient(loss, variables), variables)
-            for i, variable in enumerate(variables):
-                variable.assign(before[i] + rates[i] * (variable - before[i]))
-        return tf.argmax(model(scored.x, training=False), axis=1)
+    @functools.cache
+    def trace(trained: tuple[bool, ...]) -> Callable:
+        """Trace the loop for the layers that move; frozen ones cost no gradient."""
+        variables = [
+            variable
+            for layer, moves in zip(layers, trained, strict=True)
+            for variable in (layer.trainable_weights if moves else [])
+        ]
+        # At rate 1 an update of Adam is a direction; each layer scales its own.
+        optimizer = keras.optimizers.Adam(learning_rate=1.0)
+        optimizer.build(variables)
+        initial.extend((v, v.numpy()) for v in optimizer.variables)
+
+        @tf.function(jit_compile=not has_convolution)
+        def train_and_score(batches, rates):
+            for batch in batches:
+                with tf.GradientTape() as tape:
+                    logits = model(tf.gather(x, batch), training=True)
+                    loss = loss_of(tf.gather(y, batch), logits)
+                before = [tf.identity(v) for v in variables]
+                optimizer.apply(tape.gradient(loss, variables), variables)
+                for i, variable in enumerate(variables):
+                    variable.assign(before[i] + rates[i] * (variable - before[i]))
+            return tf.argmax(model(scored.x, training=False), axis=1)
+
+        return train_and_score
 
     def run(start: Start, batches: np.ndarray) -> float:
-        for variable, value in at_rest:
+        train_and_score = trace(tuple(rate > 0 for rate in start.learning_rates))
+        for variable, value in initial:
             variable.assign(value)
         rates = []
         for layer, values, rate in zip(layers, *start, strict=True):
             for variable, value in zip(layer.trainable_weights, values, strict=True):
                 variable.assign(value)
-                rates.append(rate)
+                if rate > 0:
+                    rates.append(rate)
         predicted = train_and_score(
             tf.constant(batches, tf.int32), tf.constant(rates, tf.float32)
         )

@@ -3,9 +3,8 @@
 A strategy is a function of the source model's weights and of fresh random
 weights, both layer by layer with the input first (`training.layer_weights`).
 It returns a `training.Start`. The learning rates are Adam's; those of
-`STRATEGIES` were chosen on validation data in the chapter `code/transfer`.
+`RATES` were chosen on validation data in the chapter `code/transfer`.
 """
-
 
 import numpy as np
 
@@ -41,16 +40,22 @@ def _head_only(rate: float, weights: Weights) -> list[float]:
 
 
 # Adam's learning rates, chosen on validation data in the chapter code/transfer.
-STRATEGIES: dict[str, Strategy] = {
-    "from scratch": scratch(1e-3),
-    "random features": random_features(1e-2),
-    "frozen features": frozen_features(1e-2),
-    "fine-tuning": fine_tuning(3e-4),
+RATES = {
+    "from scratch": 1e-3,
+    "random features": 1e-2,
+    "frozen features": 1e-2,
+    "fine-tuning": 3e-4,
+}
+MAKERS = {
+    "from scratch": scratch,
+    "random features": random_features,
+    "frozen features": frozen_features,
+    "fine-tuning": fine_tuning,
 }
 
 
 def strategies(*names: str) -> dict[str, Strategy]:
-    """Return the named strategies, ready for `training.sweep`.
+    """Return the named strategies at their chosen rates, for `training.sweep`.
 
     Raises:
         ValueError: a name is unknown.
@@ -60,10 +65,10 @@ def strategies(*names: str) -> dict[str, Strategy]:
         ['from scratch', 'fine-tuning']
     """
     for name in names:
-        if name not in STRATEGIES:
+        if name not in RATES:
             raise ValueError(
                 f"Unknown strategy {name!r}; expected one of "
-                f"{', '.join(map(repr, STRATEGIES))}. The source model unchanged "
+                f"{', '.join(map(repr, RATES))}. The source model unchanged "
                 "needs no training: score it directly."
             )
-    return {name: STRATEGIES[name] for name in names}
+    return {name: MAKERS[name](RATES[name]) for name in names}

@@ -14,7 +14,8 @@ import numpy as np
 
 from helpers import data, models, training
 
-SEED = 0  # not BOOK_SEED: the files are the same for every repetition of the book
+# Not BOOK_SEED: the files are the same for every repetition of the book.
+SEED = 0
 RECIPES: dict[str, tuple[Callable[[], keras.Model], int]] = {
     "mnist-dense": (models.dense_network, 10),
     "mnist-convolutional": (models.convolutional_network, 10),
@@ -44,7 +45,8 @@ def train(name: str, mnist: data.ImageData) -> None:
         if history["val_accuracy"][0] > kept:
             best, kept = epoch, history["val_accuracy"][0]
             weights = model.get_weights()
-    model = build()  # a model that was never compiled carries no optimiser state
+    # A model that was never compiled carries no optimiser state.
+    model = build()
     model.set_weights(weights)
     card = {
         "name": name,
@@ -54,7 +56,9 @@ def train(name: str, mnist: data.ImageData) -> None:
         "output": "logits, (n, 10), for the digits 0 to 9",
         "training_data": "MNIST, training images 1 to 55,000",
         "validation_data": "MNIST, training images 55,001 to 60,000",
-        "training_data_sha256": {k: data.MNIST_SHA256[k] for k in ("x_train", "y_train")},
+        "training_data_sha256": {
+            k: data.MNIST_SHA256[k] for k in ("x_train", "y_train")
+        },
         "optimiser": "Adam, learning rate 0.001, batches of 128",
         "loss": "cross-entropy from logits",
         "epochs": epochs,

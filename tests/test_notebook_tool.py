@@ -1,0 +1,336 @@
+"""`tools/notebooks.py` stores what was executed, in one form, or nothing."""
+
+import copy
+import doctest
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import pytest
+from nbformat import NotebookNode, v4
+
+TOOL = Path(__file__).parents[1] / "tools" / "notebooks.py"
+
+
+def load_tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("notebooks", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load_tool()
+SOURCES = ["# A title", "1 + 1", "print('a')", "## Why it works?", "x = 2", "1 / 0"]
+
+
+def messy_notebook() -> NotebookNode:
+    """A notebook as an editor leaves it: random ids, timing, paths, split streams."""
+    markdown, code = v4.new_markdown_cell, v4.new_code_cell
+    make = [markdown, code, code, markdown, code, code]
+    cells = [new(source) for new, source in zip(make, SOURCES, strict=True)]
+    for number, cell in enumerate(cells):
+        cell.metadata.update(collapsed=True, execution={"iopub.execute_input": "09:00"})
+        if cell.cell_type == "code":
+            cell.execution_count = 40 - number
+    cells[1].outputs = [v4.new_output("execute_result", {"text/plain": "2"})]
+    cells[1].outputs[0].update(execution_count=40, metadata={"scrolled": True})
+    for name, text in [("out", "a\n"), ("out", "b"), ("err", "c\n"), ("out", "d\n")]:
+        stream = v4.new_output("stream", name=f"std{name}", text=text)
+        cells[2].outputs.append(stream)
+    cells[2].metadata.update(tags=["hide-cell"], mystnb={"image": {"alt": "text"}})
+    cells[4].metadata.update(jupyter={"source_hidden": True}, tags=[])
+    cells[4].source = "\n\nx = 2\n"
+    trace = ["-----", f"File {TOOL}:7, in f", "ZeroDivisionError: division by zero"]
+    error = {"ename": "ZeroDivisionError", "evalue": "division by zero"}
+    cells[5].outputs = [v4.new_output("error", **error, traceback=trace)]
+    cells[5].metadata.tags = ["raises-exception"]
+    metadata = {
+        "kernelspec": {"name": "venv", "display_name": "my venv", "language": "python"},
+        "language_info": {"name": "python", "version": "3.11.7"},
+        "widgets": {"state": {}},
+        "myst": {"html_meta": {"description": "d"}},
+    }
+    return v4.new_notebook(cells=cells, metadata=metadata)
+
+
+@pytest.fixture
+def messy() -> NotebookNode:
+    return messy_notebook()
+
+
+@pytest.fixture
+def stored(messy: NotebookNode) -> NotebookNode:
+    """The messy notebook after its way through canonical form."""
+    return nbformat.reads(tool.canonical(messy), as_version=4)
+
+
+def outputs(cell: NotebookNode) -> list[tuple[str, str]]:
+    return [(output.name, output.text) for output in cell.outputs]
+
+
+# --- Canonical form ---------------------------------------------------------------
+
+
+def test_canonical_form_is_idempotent(messy: NotebookNode) -> None:
+    once = tool.canonical(messy)
+    assert tool.canonical(nbformat.reads(once, as_version=4)) == once
+    assert once.endswith("}\n") and not once.endswith("\n\n")
+
+
+def test_canonical_form_forgets_who_stored_it() -> None:
+    """Two editors' random ids, counts and times of one notebook: the same bytes."""
+    first, second = messy_notebook(), messy_notebook()
+    second.metadata.kernelspec.name = "conda"
+    for cell in second.cells:
+        cell.metadata.execution = {"iopub.execute_input": "10:30"}
+        if cell.cell_type == "code":
+            cell.execution_count = None
+    assert first.cells[1].id != second.cells[1].id
+    assert tool.canonical(first) == tool.canonical(second)
+
+
+def test_random_ids_become_slugs_of_the_heading_above(stored: NotebookNode) -> None:
+    assert [cell.id for cell in stored.cells] == [
+        "a-title",
+        "a-title-2",
+        "a-title-3",
+        "why-it-works",
+        "why-it-works-2",
+        "why-it-works-3",
+    ]
+
+
+def test_ids_are_unique_and_keep_what_a_person_gave(messy: NotebookNode) -> None:
+    given = ["plot-loss", "plot-loss", "a-title-2", "0c5ba3f1", "Not_A_Slug", "x2"]
+    for cell, cell_id in zip(messy.cells, given, strict=True):
+        cell.id = cell_id
+    tool.name_cells(messy.cells)
+    ids = [cell.id for cell in messy.cells]
+    assert len(set(ids)) == len(ids)
+    assert [ids[0], ids[2], ids[5]] == ["plot-loss", "a-title-2", "x2"]
+    assert all(re.fullmatch(r"[a-z]+(-?[a-z0-9]+)*", cell_id) for cell_id in ids)
+
+
+def test_a_new_cell_renames_no_other(stored: NotebookNode) -> None:
+    before = [cell.id for cell in stored.cells]
+    stored.cells.insert(1, v4.new_code_cell("new = True"))
+    tool.name_cells(stored.cells)
+    after = [cell.id for cell in stored.cells]
+    assert after.pop(1) not in before and after == before
+
+
+def test_the_longest_heading_still_makes_a_valid_id() -> None:
+    heading = "# " + "Transfer " * 30
+    cells = [
+        v4.new_markdown_cell(heading),
+        v4.new_code_cell("x"),
+        v4.new_code_cell("y"),
+    ]
+    text = tool.canonical(v4.new_notebook(cells=cells))
+    nbformat.validate(nbformat.reads(text, as_version=4))
+    assert all(len(cell.id) <= 64 for cell in cells)
+
+
+@pytest.mark.parametrize("text", ["", "???", "深度学习", "### "])
+def test_a_slug_is_never_empty(text: str) -> None:
+    assert tool.is_slug(tool.slug(text))
+
+
+@pytest.mark.parametrize(
+    ("cell_id", "given"),
+    [
+        ("what-can-go-wrong", True),
+        ("step-2", True),
+        ("deadbeef", False),  # as nbformat draws them
+        ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", False),
+        ("Upper", False),
+        ("under_score", False),
+        ("-dash", False),
+        ("", False),
+    ],
+)
+def test_slugs_are_told_from_random_ids(cell_id: str, given: bool) -> None:
+    assert tool.is_slug(cell_id) is given
+
+
+def test_ids_that_nbformat_draws_are_known_as_random() -> None:
+    drawn = [v4.new_code_cell().id for _ in range(200)]
+    assert not any(tool.is_slug(cell_id) for cell_id in drawn)
+
+
+def test_code_cells_are_counted_from_one(stored: NotebookNode) -> None:
+    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4]
+    assert stored.cells[1].outputs[0].execution_count == 1
+
+
+def test_neighbouring_streams_are_joined_and_others_stay_apart(
+    stored: NotebookNode,
+) -> None:
+    assert outputs(stored.cells[2]) == [
+        ("stdout", "a\nb"),
+        ("stderr", "c\n"),
+        ("stdout", "d\n"),
+    ]
+
+
+def test_only_the_books_own_metadata_is_kept(stored: NotebookNode) -> None:
+    assert set(stored.metadata) == {"kernelspec", "language_info", "myst"}
+    assert stored.metadata.kernelspec.name == "python3"
+    assert stored.metadata.language_info == {"name": "python"}
+    metadata = [cell.metadata for cell in stored.cells]
+    assert [set(m) for m in metadata] == [
+        set(),
+        set(),
+        {"tags", "mystnb", "jupyter"},
+        set(),
+        set(),
+        {"tags"},
+    ]
+    assert metadata[2].mystnb == {"image": {"alt": "text"}}
+    assert stored.cells[1].outputs[0].metadata == {}
+
+
+def test_a_traceback_is_its_last_line_without_a_path(messy: NotebookNode) -> None:
+    text = tool.canonical(messy)
+    (error,) = messy.cells[5].outputs
+    assert error.traceback == ["ZeroDivisionError: division by zero"]
+    assert (error.ename, error.evalue) == ("ZeroDivisionError", "division by zero")
+    assert str(TOOL.parent) not in text
+
+
+def test_solutions_are_folded_and_nothing_else(stored: NotebookNode) -> None:
+    folded = [cell.metadata.get("jupyter") for cell in stored.cells]
+    assert folded.pop(2) == {"source_hidden": True, "outputs_hidden": True}
+    assert folded == [None] * 5
+
+
+def test_sources_and_results_are_kept(stored: NotebookNode) -> None:
+    assert [cell.source for cell in stored.cells] == SOURCES
+    assert stored.cells[1].outputs[0].data == {"text/plain": "2"}
+    assert (stored.nbformat, stored.nbformat_minor) == (4, 5)
+
+
+# --- Files ------------------------------------------------------------------------
+
+
+def run_tool(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setenv("BOOK_QUIET", "")  # so that what the tool sets is undone
+    monkeypatch.setattr(sys, "argv", ["notebooks.py", *map(str, arguments)])
+    return tool.main()
+
+
+def save(folder: Path, name: str, *sources: str) -> Path:
+    cells = [v4.new_code_cell(source) for source in sources]
+    path = folder / name
+    nbformat.write(v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_execution_stores_fresh_outputs_and_is_repeatable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a fresh kernel, in the notebook's folder, quietly; twice the same bytes."""
+    path = save(
+        tmp_path,
+        "ok.ipynb",
+        "import os\nprint(os.getcwd() == os.environ['HERE'])\nprint(2)",
+        "'x' in globals(), os.environ['BOOK_QUIET'] != ''",
+        "x = 1",
+        "1 / 0",
+    )
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].outputs = [v4.new_output("stream", text="stale")]
+    notebook.cells[3].metadata.tags = ["raises-exception"]
+    nbformat.write(notebook, path)
+    monkeypatch.setenv("HERE", os.path.realpath(tmp_path))
+    assert run_tool(monkeypatch, path) == 0
+    once = path.read_bytes()
+    cells = nbformat.read(path, as_version=4).cells
+    assert outputs(cells[0]) == [("stdout", "True\n2\n")]
+    assert cells[1].outputs[0].data == {"text/plain": "(False, True)"}
+    assert cells[2].outputs == []
+    assert cells[3].outputs[0].traceback == ["ZeroDivisionError: division by zero"]
+    assert run_tool(monkeypatch, path) == 0
+    assert path.read_bytes() == once
+
+
+def test_a_failing_cell_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(tmp_path, "bad.ipynb", "print('fine')", "1 / 0")
+    before = path.read_bytes()
+    assert run_tool(monkeypatch, path) == 1
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    printed = capsys.readouterr()
+    assert str(path) in printed.err and "ZeroDivisionError" in printed.err
+    assert "stored" not in printed.out
+
+
+def test_format_only_executes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, "bad.ipynb", "1 / 0")
+    monkeypatch.setattr(tool, "execute", lambda *_: pytest.fail("it was executed"))
+    assert run_tool(monkeypatch, "--format-only", path) == 0
+    expected = copy.deepcopy(nbformat.read(path, as_version=4))
+    assert path.read_text(encoding="utf-8") == tool.canonical(expected)
+
+
+@pytest.mark.parametrize("fault", ["write", "replace"])
+def test_a_stopped_write_leaves_the_old_file_and_no_other(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "page.ipynb"
+    path.write_text("old", encoding="utf-8")
+    whole_write = Path.write_text
+
+    def half_write(file: Path, text: str, encoding: str) -> None:
+        whole_write(file, text[:2], encoding=encoding)
+        raise OSError("disk full")
+
+    def no_replace(file: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    stop = {"write": ("write_text", half_write), "replace": ("replace", no_replace)}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, *stop[fault])
+        with pytest.raises((OSError, KeyboardInterrupt)):
+            tool.write_whole(path, "new text")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    tool.write_whole(path, "ünïcode ✓")
+    assert path.read_bytes() == "ünïcode ✓".encode()
+
+
+TOC = """
+root: index
+parts:
+  - caption: One
+    chapters: [{file: book/b}, {file: book/a}]
+  - caption: Two
+    chapters: [{file: book/c}]
+"""
+
+
+def test_pages_come_in_the_order_of_the_toc(tmp_path: Path) -> None:
+    (tmp_path / "_toc.yml").write_text(TOC, encoding="utf-8")
+    (tmp_path / "book").mkdir()
+    names = ["index.md", "book/b.ipynb", "book/a.md", "book/c.ipynb"]
+    for name in [*names, "book/unlisted.ipynb"]:
+        (tmp_path / name).touch()
+    assert tool.toc_pages(tmp_path) == [tmp_path / name for name in names]
+    assert tool.toc_notebooks(tmp_path) == [tmp_path / names[1], tmp_path / names[3]]
+    (tmp_path / "book/a.md").unlink()
+    with pytest.raises(FileNotFoundError, match="book/a"):
+        tool.toc_pages(tmp_path)
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(tool)
+    assert results.attempted > 0 and results.failed == 0

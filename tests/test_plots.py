@@ -1,0 +1,236 @@
+"""Figures have the book's style, show the numbers given, and can be read."""
+
+import itertools
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from scipy import stats
+
+from helpers import plots
+
+BUDGETS = [1, 2, 5, 10]
+CLOSE = [0.93, 0.935, 0.94, 0.96]  # where the lines of `accuracies` end
+GROUNDS = ("#ffffff", "#121212", "#14181e")  # pages: light, dark, the theme's dark
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def accuracies() -> dict[str, np.ndarray]:
+    """Four strategies whose lines end close together."""
+    names = ["from scratch", "random features", "frozen features", "fine-tuning"]
+    rise = np.linspace(-0.3, 0, len(BUDGETS))[:, None]
+    noise = np.random.default_rng(7).normal(0, 0.01, (len(BUDGETS), 10))
+    return {n: end + rise + noise for n, end in zip(names, CLOSE, strict=True)}
+
+
+@pytest.fixture
+def history() -> dict[str, list[float]]:
+    return {
+        "loss": [0.9, 0.5, 0.3, 0.21],
+        "accuracy": [0.7, 0.8, 0.9, 0.95],
+        "val_loss": [1.0, 0.6, 0.4, 0.22],
+        "val_accuracy": [0.65, 0.75, 0.85, 0.945],
+    }
+
+
+def luminance(color: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def contrast(first: str, second: str) -> float:
+    dark, light = sorted([luminance(first), luminance(second)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+def end_labels(figure: Figure) -> list[Annotation]:
+    """The texts of a figure that are written in a colour of the palette."""
+    texts = [text for ax in figure.axes for text in ax.texts]
+    return [text for text in texts if text.get_color() in plots.COLORS]
+
+
+# --- Style ------------------------------------------------------------------------
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    """The oracle's own check: the published ratios of black and of #777 on white."""
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("color", plots.COLORS)
+def test_colors_stand_out_from_both_grounds(color: str, ground: str) -> None:
+    assert contrast(color, ground) >= 3
+
+
+def test_lines_differ_without_their_colors() -> None:
+    for distinct in (plots.COLORS, plots.LINES, plots.MARKERS):
+        assert len(set(distinct)) == len(plots.COLORS)
+
+
+def test_importing_applies_the_style_of_the_style_guide() -> None:
+    expected = {
+        "figure.figsize": [6.0, 3.0],
+        "font.family": ["DejaVu Sans"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "image.cmap": "gray",
+        "image.interpolation": "none",
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "savefig.facecolor": "white",
+    }
+    assert {key: mpl.rcParams[key] for key in expected} == expected
+    cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert cycle == list(plots.COLORS)
+
+
+# --- Pictures ---------------------------------------------------------------------
+
+
+def test_every_image_is_drawn_once_in_order_with_its_title() -> None:
+    images = np.random.default_rng(8).random((7, 28, 28)) * 0.5  # nowhere white
+    titles = [f"image {i}" for i in range(7)]
+    figure = plots.image_grid(images, titles, columns=3)
+    assert len(figure.axes) == 9
+    for ax, image, title in zip(figure.axes, images, titles, strict=False):
+        (drawn,) = ax.images
+        assert np.array_equal(drawn.get_array(), image)
+        assert drawn.get_clim() == (0, 1) and drawn.get_cmap().name == "gray"
+        assert title in {ax.get_title(), ax.get_title("left")}
+    assert not any(ax.images for ax in figure.axes[7:])
+    assert not any(ax.axison for ax in figure.axes)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_image_grid_wants_one_title_each(count: int) -> None:
+    with pytest.raises(ValueError, match=f"{count} titles for 2 images.*one each"):
+        plots.image_grid(np.zeros((2, 28, 28)), [""] * count)
+
+
+# --- Curves -----------------------------------------------------------------------
+
+
+def test_a_band_is_the_mean_over_seeds_and_its_t_interval() -> None:
+    values = np.random.default_rng(9).normal(50, 5, (3, 8))
+    _, ax = plt.subplots()
+    plots.seed_band(ax, [1, 2, 4], values, "name", index=2)
+    (line,) = ax.lines
+    (band,) = ax.collections
+    assert np.allclose(line.get_xydata(), np.column_stack([[1, 2, 4], values.mean(1)]))
+    corners = band.get_paths()[0].vertices
+    for x, row in zip([1, 2, 4], values, strict=True):
+        low, high = stats.t.interval(0.95, 7, row.mean(), stats.sem(row))
+        heights = corners[corners[:, 0] == x, 1]
+        assert (heights.min(), heights.max()) == pytest.approx((low, high))
+    drawn = line.get_color(), line.get_linestyle(), line.get_marker()
+    assert drawn == (plots.COLORS[2], plots.LINES[2], plots.MARKERS[2])
+    assert mpl.colors.same_color(band.get_facecolor()[0][:3], plots.COLORS[2])
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_a_band_has_one_of_four_styles(index: int) -> None:
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match=f"{index}.*0 to 3"):
+        plots.seed_band(ax, [1, 2], np.eye(2), "name", index)
+
+
+def test_budget_curves_show_every_strategy_in_percent(
+    accuracies: dict[str, np.ndarray],
+) -> None:
+    figure = plots.budget_curves(accuracies, BUDGETS, unchanged=0.81)
+    (ax,) = figure.axes
+    reference, *lines = ax.lines
+    assert set(reference.get_ydata()) == {81}
+    for line, values in zip(lines, accuracies.values(), strict=True):
+        assert np.array_equal(line.get_xdata(), BUDGETS)
+        assert np.allclose(line.get_ydata(), 100 * values.mean(axis=1))
+    assert ax.get_xscale() == "log" and "%" in ax.get_ylabel() and ax.get_xlabel()
+    assert [text.get_text() for text in ax.get_xticklabels()] == list(map(str, BUDGETS))
+
+
+def test_history_curves_show_loss_and_accuracy_epoch_by_epoch(
+    history: dict[str, list[float]],
+) -> None:
+    figure = plots.history_curves(history)
+    for ax, key, scale in zip(figure.axes, ["loss", "accuracy"], [1, 100], strict=True):
+        for line, prefix in zip(ax.lines, ["", "val_"], strict=True):
+            assert list(line.get_xdata()) == [1, 2, 3, 4]
+            assert np.allclose(
+                line.get_ydata(), scale * np.array(history[prefix + key])
+            )
+        assert ax.get_xlabel() == "epoch"
+    units = [ax.get_ylabel().split()[-1] for ax in figure.axes]
+    assert units == ["(nats)", "(%)"]
+
+
+def both_figures(
+    accuracies: dict[str, np.ndarray], history: dict[str, list[float]]
+) -> list[Figure]:
+    return [
+        plots.budget_curves(accuracies, BUDGETS, unchanged=0.81),
+        plots.history_curves(history),
+    ]
+
+
+def test_a_label_stands_at_the_end_of_its_line_in_its_color(
+    accuracies: dict[str, np.ndarray], history: dict[str, list[float]]
+) -> None:
+    names = [list(accuracies), ["training", "validation"] * 2]
+    for figure, expected in zip(both_figures(accuracies, history), names, strict=True):
+        labels = end_labels(figure)
+        lines = [
+            line
+            for ax in figure.axes
+            for line in ax.lines
+            if line.get_color() in plots.COLORS
+        ]
+        assert [label.get_text() for label in labels] == expected
+        for label, line in zip(labels, lines, strict=True):
+            assert label.xy == pytest.approx(tuple(line.get_xydata()[-1]))
+            assert label.get_color() == line.get_color()
+            end = line.get_transform().transform(label.xy)
+            assert label.get_window_extent().x0 > end[0]
+
+
+def test_labels_stay_in_the_figure_and_cover_no_other(
+    accuracies: dict[str, np.ndarray], history: dict[str, list[float]]
+) -> None:
+    for figure in both_figures(accuracies, history):
+        figure.draw_without_rendering()
+        labels = end_labels(figure)
+        boxes = {label: label.get_window_extent() for label in labels}
+        for first, second in itertools.combinations(boxes.values(), 2):
+            assert not first.overlaps(second)
+        for box in boxes.values():
+            assert box.x1 <= figure.bbox.x1 and box.x0 >= 0
+            assert box.y1 <= figure.bbox.y1 and box.y0 >= 0
+
+
+def test_labels_keep_the_order_of_the_lines_and_move_only_if_they_must() -> None:
+    figure, ax = plt.subplots()
+    ends = [0.1, 0.9, 0.5, 0.51]
+    ax.set_ylim(0, 1)
+    for y, color in zip(ends, plots.COLORS, strict=True):
+        plots.end_label(ax, 1, y, f"{y}", color)
+    labels = end_labels(figure)
+    heights = [label.get_window_extent().y0 for label in labels]
+    assert np.argsort(heights).tolist() == np.argsort(ends).tolist()
+    moved = [label.get_position()[1] for label in labels]
+    assert moved[:2] == pytest.approx([0, 0], abs=1e-9)
+    assert moved[2] == pytest.approx(-moved[3])  # the pair shares the movement
