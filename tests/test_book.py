@@ -72,7 +72,9 @@ def claim_texts(source: str) -> list[str]:
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     made = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "claim"]
     for call in made:
-        assert isinstance(call.args[0], ast.Constant), "a claim's text is a plain string"
+        assert isinstance(call.args[0], ast.Constant), (
+            "a claim's text is a plain string"
+        )
     return [call.args[0].value for call in sorted(made, key=lambda c: c.lineno)]
 
 
@@ -115,7 +117,9 @@ def test_the_lock_holds_what_the_requirements_pin() -> None:
     )
     assert len(pins) > 10
     for pin in pins:
-        assert re.search(rf"^{re.escape(pin)}\b.*\\\n\s+--hash=sha256:", lock, re.M), pin
+        assert re.search(rf"^{re.escape(pin)}\b.*\\\n\s+--hash=sha256:", lock, re.M), (
+            pin
+        )
     assert lock.count("==") <= lock.count("--hash=")
 
 
@@ -128,7 +132,9 @@ def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
         text=True,
         check=True,
     ).stdout.split()
-    words = re.compile("|".join(["py" + "pi.org", "npm" + "js", "/wo" + "rk/", "/ro" + "ot/"]))
+    words = re.compile(
+        "|".join(["py" + "pi.org", "npm" + "js", "/wo" + "rk/", "/ro" + "ot/"])
+    )
     texts = [ROOT / f for f in listed if not f.endswith((".keras", ".png"))]
     found = [
         name(path)
@@ -181,7 +187,9 @@ def test_imports_stand_in_the_first_code_cell(path: Path) -> None:
     """A reader sees at once what a page needs."""
     for cell in code(path)[1:]:
         nodes = list(ast.walk(ast.parse(cell.source)))
-        assert not any(isinstance(n, ast.Import | ast.ImportFrom) for n in nodes), cell.id
+        assert not any(isinstance(n, ast.Import | ast.ImportFrom) for n in nodes), (
+            cell.id
+        )
 
 
 @every_notebook
@@ -301,7 +309,9 @@ def test_the_quiz_explains_every_choice(path: Path) -> None:
         right = re.findall(r"^\*\*([A-D])\.\*\*$", answer, re.M)
         assert len(right) == 1, asked
         assert right[0] in choices, asked
-        explained = re.findall(r"\b([A-D])\b", "".join(re.findall("^- .*", answer, re.M)))
+        explained = re.findall(
+            r"\b([A-D])\b", "".join(re.findall("^- .*", answer, re.M))
+        )
         assert set(choices) <= set(explained), asked
 
 

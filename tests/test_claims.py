@@ -117,7 +117,7 @@ def test_paired_difference_changes_sign_with_its_order() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[], [0.5], 0.5, [[0.1, 0.2]], [0.1, np.nan], [np.inf, 0.1, 0.2]],
+    [[], [0.5], 0.5, [[0.1, 0.2], [0.3, 0.5]], [0.1, np.nan], [np.inf, 0.1, 0.2]],
     ids=repr,
 )
 def test_interval_refuses_what_has_none(values: object) -> None:

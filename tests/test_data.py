@@ -627,6 +627,20 @@ def test_a_cache_that_cannot_be_written_is_named(
         data.load_mnist("full")
 
 
+def test_a_download_fills_a_cache_that_was_not_there(
+    small_mnist: Arrays,
+    keras_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cache = keras_home / "new" / "datasets"
+    monkeypatch.setenv("KERAS_HOME", str(cache.parent))
+    fake_keras(monkeypatch, lambda path: (cache / path).write_bytes(npz(small_mnist)))
+    assert np.array_equal(data.load_mnist("full").test.y, small_mnist["y_test"])
+    assert [path.name for path in cache.iterdir()] == ["mnist.npz"]
+    assert "Keras' cache" in capsys.readouterr().out
+
+
 def test_a_cached_file_is_used_and_announced_without_a_download(
     small_mnist: Arrays,
     keras_home: Path,

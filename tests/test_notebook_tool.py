@@ -309,6 +309,7 @@ def test_a_stopped_write_leaves_the_old_file_and_no_other(
 
 
 TOC = """
+format: jb-book
 root: index
 parts:
   - caption: One
@@ -329,6 +330,20 @@ def test_pages_come_in_the_order_of_the_toc(tmp_path: Path) -> None:
     (tmp_path / "book/a.md").unlink()
     with pytest.raises(FileNotFoundError, match="book/a"):
         tool.toc_pages(tmp_path)
+
+
+def test_claims_are_read_from_the_stored_output_and_from_nothing_else(
+    tmp_path: Path,
+) -> None:
+    code = [v4.new_code_cell("print('✓ not run')") for _ in range(4)]
+    texts = ["✓ first\nno claim\n✓ second\n", "no end of line", "✓ third\n"]
+    for cell, text in zip(code, texts, strict=False):
+        cell.outputs = [v4.new_output("stream", text=text)]
+    cells = [v4.new_markdown_cell("# Odd ✓ numbers\n## and even\n✓ prose"), *code]
+    path = tmp_path / "page.ipynb"
+    nbformat.write(v4.new_notebook(cells=cells), path)
+    assert tool.stored_claims(path) == ["first", "second", "third"]
+    assert tool.title(path) == "Odd ✓ numbers"
 
 
 def test_examples_in_the_docstrings_hold() -> None:

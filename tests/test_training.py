@@ -152,28 +152,43 @@ def test_without_a_seed_the_first_of_the_book_is_set(
 # --- Quiet fitting ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("validation", [VALIDATION, None], ids=["with", "without"])
-def test_fit_is_kerass_own_fit(validation: data.Split | None) -> None:
-    histories, weights = [], []
-    for _ in range(2):
-        training.set_seed(1)
-        model = compiled(dense())
-        if histories:
-            checked = validation and (validation.x, validation.y)
-            keywords = {"epochs": 3, "batch_size": 7, "verbose": 0}
-            fitted = model.fit(*TRAIN, validation_data=checked, **keywords)
-            histories.append(fitted.history)
-        else:
-            histories.append(training.fit(model, TRAIN, validation, 3, 7))
-        weights.append(training.layer_weights(model))
-    assert histories[0] == histories[1]
-    assert_equal_weights(*weights)
-    keys = {"loss", "accuracy"} | (
-        {"val_loss", "val_accuracy"} if validation else set()
+def test_fit_does_what_kerass_own_fit_does_with_the_same_batches(
+    validation: data.Split | None, build: Callable[[], keras.Model]
+) -> None:
+    training.set_seed(1)
+    ours = training.compiled(build(), 0.01)
+    history = training.fit(ours, TRAIN, validation, epochs=3, batch_size=7)
+    training.set_seed(1)
+    theirs = compiled(build())
+    orders = [np.random.permutation(36)[:35] for _ in range(3)]  # 36 = 5 * 7 + 1
+    checked = validation and tuple(validation)
+    for epoch, order in enumerate(orders):
+        fitted = theirs.fit(
+            TRAIN.x[order],
+            TRAIN.y[order],
+            validation_data=checked,
+            batch_size=7,
+            shuffle=False,
+            verbose=0,
+        ).history
+        assert fitted.keys() == history.keys()
+        for key, values in fitted.items():
+            assert history[key][epoch] == pytest.approx(values[0], abs=1e-5), key
+    assert_equal_weights(
+        training.layer_weights(ours), training.layer_weights(theirs), atol=1e-5
     )
-    assert {key: len(values) for key, values in histories[0].items()} == dict.fromkeys(
-        keys, 3
-    )
+
+
+def test_fit_leaves_frozen_layers_alone_and_takes_small_data_as_one_batch() -> None:
+    training.set_seed(1)
+    model = dense()
+    model.layers[1].trainable = False
+    before = model.layers[1].get_weights()
+    history = training.fit(training.compiled(model, 0.01), TRAIN, epochs=2)
+    assert all(map(np.array_equal, model.layers[1].get_weights(), before))
+    assert len(history["loss"]) == 2  # one batch of 36, though 128 were offered
 
 
 def screen(text: str) -> list[str]:

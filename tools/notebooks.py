@@ -56,7 +56,8 @@ def stored_claims(path: Path) -> list[str]:
     """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    lines = "".join("".join(output.get("text", "")) for output in outputs).splitlines()
+    texts = ["".join(output.get("text", "")) for output in outputs]
+    lines = [line for text in texts for line in text.splitlines()]
     return [line[2:] for line in lines if line.startswith("✓ ")]
 
 

@@ -32,13 +32,7 @@ def train(name: str, mnist: data.ImageData) -> None:
     """Train one checkpoint; write the model and then its card."""
     build, epochs = RECIPES[name]
     training.set_seed(SEED)
-    model = build()
-    model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=0.001),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        steps_per_execution=50,
-    )
+    model = training.compiled(build())
     best, kept = 0, 0.0
     for epoch in range(1, epochs + 1):
         history = training.fit(model, mnist.train, mnist.validation, epochs=1)
