@@ -242,7 +242,8 @@ def load_digits() -> ImageData:
 
     The 1,797 images of 8 x 8 come form after form, so they are split by
     position and never at random: forms 1-7 for training, 8-9 for validation,
-    10-14 for test. Nobody's handwriting is in both training and test.
+    10-14 for test. No form is in two parts; the
+    documentation counts 13 writers, so somebody may have filled in two forms.
 
     Returns:
         906 / 251 / 640 images for training, validation and test; at least 90

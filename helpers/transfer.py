@@ -42,7 +42,7 @@ def _head_only(rate: float, weights: Weights) -> list[float]:
 # Adam's learning rates, chosen on validation data in the chapter code/transfer.
 RATES = {
     "from scratch": 1e-3,
-    "random features": 1e-2,
+    "random features": 3e-2,
     "frozen features": 1e-2,
     "fine-tuning": 3e-4,
 }

