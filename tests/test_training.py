@@ -422,6 +422,7 @@ def test_a_run_leaves_nothing_behind_for_the_next() -> None:
     for start in (first, second, first, first):
         scored = run(start, batches)
         results.append((scored, *map(np.ndarray.tobytes, model.get_weights())))
+        assert np.abs(model.layers[2].moving_mean).max() > 0  # they did move
     assert results[0] == results[2] == results[3] != results[1]
     assert_equal_weights(first.weights, before)
 
