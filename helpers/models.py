@@ -1,6 +1,12 @@
 """The book's architectures, and the source models trained once for all chapters."""
 
+import io
 import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,15 +120,69 @@ def load_checkpoint(name: str) -> "keras.Model":
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds for one broken file
         raise CheckpointError(f"{path} cannot be read: {error}. {_MEND}") from error
-    found = weights_sha256(model)
+    _check_weights(path, weights_sha256(model.get_weights()), card)
+    return model
+
+
+def checkpoint_weights(name: str) -> list[list[np.ndarray]]:
+    """Read a checkpoint's weights without TensorFlow, as plain arrays.
+
+    Args:
+        name: one of `checkpoint_names()`.
+
+    Returns:
+        For each layer that has weights, input first, its arrays as Keras orders
+        them: the kernel, (inputs, outputs) in a dense layer, and the bias,
+        (outputs,), both float32.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`.
+
+    Example:
+        >>> [kernel.shape for kernel, bias in checkpoint_weights("mnist-dense")]
+        [(784, 256), (256, 128), (128, 10)]
+    """
+    import h5py
+
+    card = checkpoint_card(name)
+    path = CHECKPOINTS / f"{name}.keras"
+    weights = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            stored = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(stored) as file:
+            for group in _weight_groups(config):
+                arrays = file[f"layers/{group}/vars"]
+                weights.append([arrays[key][()] for key in sorted(arrays, key=int)])
+    except Exception as error:  # three formats in one file, each with its errors
+        raise CheckpointError(f"{path} cannot be read: {error}. {_MEND}") from error
+    weights = [arrays for arrays in weights if arrays]
+    _check_weights(
+        path, weights_sha256([a for arrays in weights for a in arrays]), card
+    )
+    return weights
+
+
+def _weight_groups(config: dict) -> list[str]:
+    """Return where Keras stores the weights of each layer: conv2d, conv2d_1, dense."""
+    seen: Counter[str] = Counter()
+    groups = []
+    for layer in config["config"]["layers"]:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", layer["class_name"]).lower()
+        groups.append(f"{kind}_{seen[kind]}" if seen[kind] else kind)
+        seen[kind] += 1
+    return [group for group in groups if group != "input_layer"]
+
+
+def _check_weights(path: Path, found: str, card: dict) -> None:
     if found != card["weights_sha256"]:
         raise CheckpointError(
             f"{path} holds weights with SHA-256 {found}; its card says "
             f"{card['weights_sha256']}. {_MEND}"
         )
-    return model
 
 
-def weights_sha256(model: "keras.Model") -> str:
-    """Return the SHA-256 of all weights of a model, flattened in Keras' order."""
-    return sha256(np.concatenate([weight.ravel() for weight in model.get_weights()]))
+def weights_sha256(weights: Sequence[np.ndarray]) -> str:
+    """Return the SHA-256 of all weights of a model, flattened, in Keras' order."""
+    return sha256(np.concatenate([weight.ravel() for weight in weights]))

@@ -4,12 +4,15 @@ Importing this module applies the style. Colours come with a line style or a
 marker of their own, so that no figure depends on colour alone.
 """
 
+import base64
+import html
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
+from IPython.display import HTML, Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,6 +24,17 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # blue, red, green, pink
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D")
 _END_LABEL = "end label"  # marks the texts that `end_label` wrote
+
+# The whole script of a slider. It stands in the output itself, so that the same
+# output works on the site and in JupyterLab (where `data-lm-suppress-shortcuts`
+# keeps the arrow keys for it). What a position means is said by `aria-valuetext`.
+_ON_INPUT = (
+    "const box = this.closest('figure');"
+    "box.querySelectorAll('img').forEach((img, i) => img.hidden = i != this.value);"
+    "const text = box.querySelectorAll('img')[this.value].dataset.position;"
+    "box.querySelector('span').textContent = text;"
+    "this.setAttribute('aria-valuetext', text);"
+)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
@@ -78,6 +92,63 @@ def image_grid(
         if titles is not None:
             ax.set_title(titles[i], fontsize=8, loc="center", pad=3)
     return figure
+
+
+def slider(
+    figures: Sequence[Figure],
+    label: str,
+    positions: Sequence[str],
+    alts: Sequence[str],
+    caption: str,
+) -> HTML:
+    """Return figures that a slider shows one at a time, without a kernel.
+
+    The frames are drawn beforehand. The slider is the browser's own, so it moves
+    by mouse, by touch and by the arrow keys. Where no script runs, as in a
+    notebook that JupyterLab does not trust yet, the first frame is shown.
+
+    Args:
+        figures: the frames, in order; they are closed.
+        label: what the slider changes.
+        positions: what each frame stands for, e.g. "w₁ = 0.5".
+        alts: an alternative text for each frame.
+        caption: what the reader should notice.
+
+    Returns:
+        The last expression of a cell.
+
+    Raises:
+        ValueError: fewer than two frames, or not one position and one
+            alternative text for each.
+    """
+    counts = (len(figures), len(positions), len(alts))
+    if len(set(counts)) > 1 or len(figures) < 2:
+        raise ValueError(
+            f"Received {counts[0]} figures, {counts[1]} positions and {counts[2]} "
+            "alternative texts; expected at least two figures, with one of each."
+        )
+    images = []
+    for figure, position, alt in zip(figures, positions, alts, strict=True):
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        plt.close(figure)
+        images.append(
+            f'<img {"hidden " if images else ""}alt="{html.escape(alt)}" '
+            f'data-position="{html.escape(position)}" '
+            f'src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
+        )
+    first = html.escape(positions[0])
+    parts = [
+        '<figure class="slider">',
+        f"<label>{html.escape(label)}: <span>{first}</span>",
+        f'<input type="range" min="0" max="{len(figures) - 1}" value="0" step="1" '
+        f'aria-valuetext="{first}" autocomplete="off" data-lm-suppress-shortcuts '
+        f'oninput="{html.escape(_ON_INPUT)}"></label>',
+        *images,
+        f"<figcaption>{html.escape(caption)}</figcaption>",
+        "</figure>",
+    ]
+    return HTML("\n".join(parts))
 
 
 def seed_band(

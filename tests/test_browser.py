@@ -322,6 +322,38 @@ def test_page_is_light(visit: Visit) -> None:
     assert sum(sizes[url] for url in set(sizes) - scripts) <= PAGE_LIMIT
 
 
+SLIDERS = """() => [...document.querySelectorAll("figure.slider")].map((box) => ({
+  name: box.querySelector("label").textContent.trim(),
+  value: box.querySelector("input").getAttribute("aria-valuetext"),
+  shown: [...box.querySelectorAll("img")].flatMap((img, i) =>
+    getComputedStyle(img).display === "none" ? [] : [[i, img.dataset.position]]),
+  count: box.querySelectorAll("img").length,
+}))"""
+
+
+def test_sliders_move_by_the_keyboard(browser: Browser, address: str) -> None:
+    """Each step shows the next frame alone, and says what it stands for."""
+    notes = new_notes()
+    page = new_page(browser, notes)
+    seen = 0
+    for name in toc_pages():
+        page.goto(f"{address}/{name}.html")
+        for index, before in enumerate(page.evaluate(SLIDERS)):
+            page.locator("figure.slider input").nth(index).focus()
+            assert [i for i, _ in before["shown"]] == [0], name
+            for step in range(1, before["count"] + 1):
+                page.keyboard.press("ArrowRight")  # once more than there are frames
+                now = page.evaluate(SLIDERS)[index]
+                [(frame, position)] = now["shown"]
+                assert frame == min(step, before["count"] - 1), name
+                assert now["value"] == position, name
+                assert now["name"].endswith(f": {position}"), name
+            seen += 1
+    page.context.close()
+    assert seen
+    assert notes.complaints == []
+
+
 def pages_that_say(word: str, site: Path) -> set[str]:
     """Return the addresses of the book's pages that have a word in a paragraph."""
     found = set()

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,10 +15,15 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import font_manager, ft2font, patches, textpath
+from matplotlib import path as mpath
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from scipy import ndimage
-from sklearn import datasets
+from sklearn import datasets, neighbors
 
 from helpers import data
 
@@ -25,6 +31,8 @@ PART_SIZES = {
     "MNIST, full": (55000, 5000, 10000),
     "MNIST, sample": (3500, 500, 1000),
     "UCI digits, full": (906, 251, 640),
+    "typed digits, full": (600, 200, 400),
+    "typed letters, full": (600, 200, 400),
 }
 PARTS = ("train", "validation", "test")
 Arrays = dict[str, np.ndarray]
@@ -48,11 +56,28 @@ def digits() -> data.ImageData:
     return data.load_digits()
 
 
+@pytest.fixture(scope="module")
+def typed_digits() -> data.ImageData:
+    return data.load_glyphs("digits")
+
+
+@pytest.fixture(scope="module")
+def typed_letters() -> data.ImageData:
+    return data.load_glyphs("letters")
+
+
 @pytest.fixture(params=PART_SIZES)
 def domain(request: pytest.FixtureRequest) -> data.ImageData:
     """Every domain and tier in turn."""
-    fixture = {"MNIST, full": "mnist", "MNIST, sample": "sample"}
-    return request.getfixturevalue(fixture.get(request.param, "digits"))
+    name, tier = request.param.split(", ")
+    fixture = {"MNIST": {"full": "mnist"}.get(tier, "sample"), "UCI digits": "digits"}
+    return request.getfixturevalue(fixture.get(name, name.replace(" ", "_")))
+
+
+@pytest.fixture(params=["digits", "letters"])
+def typed(request: pytest.FixtureRequest) -> data.ImageData:
+    """Typed digits, then typed letters."""
+    return request.getfixturevalue(f"typed_{request.param}")
 
 
 @pytest.fixture
@@ -117,7 +142,8 @@ def test_parts_have_the_sizes_types_and_range_they_promise(
         assert y.shape == (size,) and y.dtype == np.int64
         assert x.min() == 0 and 0.9 < x.max() <= 1
         assert set(y) == set(range(len(domain.class_names)))
-    assert domain.class_names == tuple("0123456789")
+    letters = domain.name == "typed letters"
+    assert "".join(domain.class_names) == ("ABCDEFGHIJ" if letters else "0123456789")
 
 
 def test_parts_share_no_image(domain: data.ImageData) -> None:
@@ -254,6 +280,190 @@ def test_digits_are_centred_to_half_a_pixel_unless_they_would_leave_the_field(
     at_the_edge = np.abs(np.rint(moved)) == 4
     assert (np.abs(off_centre) <= 0.5 + 1e-4)[~at_the_edge].all()
     assert (~at_the_edge).mean() > 0.99  # the exception stays one
+
+
+# --- Typed glyphs: the fonts, and the images made of them ---------------------------
+
+
+def font_file(name: str) -> Path:
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
+
+
+def outline(name: str, character: str) -> mpath.Path:
+    """Return a character as matplotlib draws it, in a box of 20 x 20 pixels."""
+    properties = font_manager.FontProperties(fname=str(font_file(name)))
+    path = textpath.TextPath((0, 0), character, size=50, prop=properties)
+    low, high = path.get_extents().get_points()
+    scale = 20 / (high - low).max()
+    return mpath.Path((path.vertices - (low + high) / 2) * scale + 14, path.codes)
+
+
+def drawn_by_agg(name: str, character: str) -> np.ndarray:
+    """Return a character upright in 28 x 28 pixels, filled by matplotlib."""
+    figure = Figure(figsize=(1, 1), dpi=28)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 28), ylim=(0, 28))
+    ax.axis("off")
+    ax.add_patch(patches.PathPatch(outline(name, character), color="black"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = 1 - np.asarray(canvas.buffer_rgba())[..., 0] / 255
+    return ndimage.shift(image, 13.5 - np.array(ndimage.center_of_mass(image)))
+
+
+def test_no_typeface_is_in_two_parts() -> None:
+    """Neither by the name in the font file, nor by the shape of a character."""
+    designers: dict[str, set[str]] = {}
+    shapes: dict[str, list[np.ndarray]] = {}
+    for part, names in data.GLYPH_FONTS.items():
+        found = [ft2font.FT2Font(str(font_file(name))).family_name for name in names]
+        designers[part] = {re.match("DejaVu|STIX|cm", name)[0] for name in found}
+        shapes[part] = [outline(n, c).vertices for n in names for c in "0123456789AB"]
+    assert designers == {"train": {"DejaVu"}, "validation": {"STIX"}, "test": {"cm"}}
+    for first, second in itertools.combinations(shapes.values(), 2):
+        for one, other in itertools.product(first, second):
+            assert one.shape != other.shape or np.abs(one - other).max() > 0.5
+
+
+def test_each_part_is_drawn_with_its_own_fonts(
+    typed: data.ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = typed.name.removeprefix("typed ")
+    monkeypatch.setattr(data, "_check_packaged", lambda *arguments: None)
+    changed = {**data.GLYPH_FONTS, "test": ("STIXGeneral",) * 5}
+    monkeypatch.setattr(data, "GLYPH_FONTS", changed)
+    other = data.load_glyphs(kind)
+    assert np.array_equal(other.train.x, typed.train.x)
+    assert np.array_equal(other.validation.x, typed.validation.x)
+    assert data.count_shared(typed.test, other.test) == 0
+
+
+def test_every_part_of_the_glyphs_is_balanced(typed: data.ImageData) -> None:
+    counts = [np.bincount(getattr(typed, part).y).tolist() for part in PARTS]
+    assert counts == [[60] * 10, [20] * 10, [40] * 10]
+
+
+def test_glyphs_fill_twenty_pixels_and_are_centred_by_mass(
+    typed: data.ImageData,
+) -> None:
+    for image in np.concatenate([getattr(typed, part).x for part in PARTS]):
+        rows, columns = np.nonzero(image)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+        centre = np.array(ndimage.center_of_mass(image))
+        assert (np.abs(centre - 13.5) <= 0.5 + 1e-4).all()
+
+
+HOLES = dict(zip("0123456789ABCDEFGHIJ", map(int, "10001010211201000000"), strict=True))
+
+
+def test_glyphs_have_the_holes_of_their_characters(typed: data.ImageData) -> None:
+    """A 0 has one, an 8 has two, a C has none: dark regions that are closed in.
+
+    A few fine strokes break, and a few narrow gaps close, for want of pixels.
+    """
+    right = []
+    for part in PARTS:
+        for image, label in zip(*getattr(typed, part), strict=True):
+            holes = ndimage.label(np.pad(image, 1) < 0.4)[1] - 1
+            right.append(holes == HOLES[typed.class_names[label]])
+    assert np.mean(right) > 0.9
+
+
+def test_glyphs_are_their_characters_in_their_fonts(typed: data.ImageData) -> None:
+    """Of the font's ten characters, drawn upright by Agg, the right one is nearest."""
+    for part, names in data.GLYPH_FONTS.items():
+        x, y = getattr(typed, part)
+        right = []
+        for name, images, labels in zip(
+            names,
+            x.reshape(len(names), -1, 784),
+            y.reshape(len(names), -1),
+            strict=True,
+        ):
+            upright = [drawn_by_agg(name, c).ravel() for c in typed.class_names]
+            answers = neighbors.KNeighborsClassifier(1).fit(upright, range(10))
+            right.append(answers.predict(images) == labels)
+        assert np.mean(right) > 0.9, part
+
+
+def test_training_fonts_teach_to_read_the_test_fonts(
+    typed_digits: data.ImageData, typed_letters: data.ImageData
+) -> None:
+    """Twenty classes: the letters are read as letters and the digits as digits."""
+    both = (typed_digits, typed_letters)
+    x, y, x_test, y_test = (
+        np.concatenate(
+            [
+                10 * (field == "y") * i + getattr(getattr(d, part), field)
+                for i, d in enumerate(both)
+            ]
+        )
+        for part in ("train", "test")
+        for field in "xy"
+    )
+    nearest = neighbors.KNeighborsClassifier(1).fit(x.reshape(-1, 784), y)
+    assert nearest.score(x_test.reshape(-1, 784), y_test) > 0.8
+
+
+def test_variants_of_one_outline_differ_but_not_much(typed: data.ImageData) -> None:
+    """Five of each: closer to each other than to another character of the font."""
+    images = typed.train.x.reshape(12, 10, 5, 784)
+    within = np.linalg.norm(images[:, :, 0] - images[:, :, 1], axis=-1)
+    across = np.linalg.norm(images[:, :-1, 0] - images[:, 1:, 0], axis=-1)
+    assert 2 < within.mean() < across.mean()
+    thickness = images.sum(axis=-1)
+    assert (np.ptp(thickness, axis=-1) > 0).all()
+
+
+def test_glyphs_depend_on_no_state(
+    typed: data.ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on NumPy's global numbers, BOOK_SEED or matplotlib's settings."""
+    np.random.seed(7)
+    before = np.random.get_state()[1].copy()
+    monkeypatch.setenv("BOOK_SEED", "7")
+    settings = {
+        "font.family": "cursive",
+        "font.size": 3,
+        "text.hinting": "force_autohint",
+        "path.simplify_threshold": 1.0,
+        "path.snap": False,
+        "savefig.dpi": 30,
+    }
+    with matplotlib.rc_context(settings):
+        again = data.load_glyphs(typed.name.removeprefix("typed "))
+    for part in PARTS:
+        for one, other in zip(getattr(typed, part), getattr(again, part), strict=True):
+            assert np.array_equal(one, other)
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_an_unknown_kind_of_glyphs_is_refused() -> None:
+    with pytest.raises(data.DataError) as refused:
+        data.load_glyphs("runes")
+    for essence in ("'runes'", "digits, letters", "`kind`"):
+        assert essence in str(refused.value)
+
+
+@pytest.mark.parametrize("fault", ["missing", "altered"])
+def test_other_fonts_are_refused(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "fonts" / "ttf"
+    folder.mkdir(parents=True)
+    for name in itertools.chain(*data.GLYPH_FONTS.values()):
+        (folder / f"{name}.ttf").write_bytes(font_file(name).read_bytes())
+    monkeypatch.setattr(matplotlib, "get_data_path", lambda: str(tmp_path))
+    data.load_glyphs()  # the copy is as good
+    if fault == "missing":
+        (folder / "cmtt10.ttf").unlink()
+    else:
+        with (folder / "cmtt10.ttf").open("ab") as file:
+            file.write(b" ")
+    with pytest.raises(data.DataError) as refused:
+        data.load_glyphs()
+    essences = {"missing": "cmtt10.ttf", "altered": "SHA-256"}
+    for essence in ("matplotlib's fonts", essences[fault], "requirements.txt"):
+        assert essence in str(refused.value)
 
 
 # --- Label budgets ----------------------------------------------------------------

@@ -12,11 +12,10 @@ from pathlib import Path
 from types import ModuleType
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
-from helpers import data, models
+from helpers import data, models, training
 
 NAMES = models.checkpoint_names()
 CARDS = [models.checkpoint_card(name) for name in NAMES]
@@ -188,24 +187,33 @@ def test_a_card_scores_what_all_of_mnist_shows(
 
 
 def test_weights_hash_depends_on_every_weight() -> None:
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(3, np.float32)]
-    model.set_weights(arrays)
     raw = b"".join(array.tobytes() for array in arrays)
-    assert models.weights_sha256(model) == hashlib.sha256(raw).hexdigest()
+    assert models.weights_sha256(arrays) == hashlib.sha256(raw).hexdigest()
     arrays[1][2] = np.nextafter(np.float32(1), np.float32(2))
-    model.set_weights(arrays)
-    assert models.weights_sha256(model) != hashlib.sha256(raw).hexdigest()
+    assert models.weights_sha256(arrays) != hashlib.sha256(raw).hexdigest()
+
+
+@by_name
+def test_weights_read_without_keras_are_those_that_keras_reads(name: str) -> None:
+    """Layer by layer, in the same order and of the same shapes."""
+    loaded = training.layer_weights(models.load_checkpoint(name))
+    read = models.checkpoint_weights(name)
+    assert len(read) == len(loaded)
+    for ours, theirs in zip(read, loaded, strict=True):
+        assert [a.shape for a in ours] == [a.shape for a in theirs]
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 # --- Broken checkpoints: one clear error each -----------------------------------------
 
 
 def assert_refused(name: str, *essence: str) -> None:
-    with pytest.raises(models.CheckpointError) as refused:
-        models.load_checkpoint(name)
-    for text in (*essence, "make checkpoints"):
-        assert text in str(refused.value)
+    for load in (models.load_checkpoint, models.checkpoint_weights):
+        with pytest.raises(models.CheckpointError) as refused:
+            load(name)
+        for text in (*essence, "make checkpoints"):
+            assert text in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["mnist-transformer", "", "../train", "mnist-dense "])

@@ -1,5 +1,7 @@
 """Figures have the book's style, show the numbers given, and can be read."""
 
+import base64
+import io
 import itertools
 from collections.abc import Iterator
 
@@ -7,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from scipy import stats
@@ -234,3 +237,47 @@ def test_labels_keep_the_order_of_the_lines_and_move_only_if_they_must() -> None
     moved = [label.get_position()[1] for label in labels]
     assert moved[:2] == pytest.approx([0, 0], abs=1e-9)
     assert moved[2] == pytest.approx(-moved[3])  # the pair shares the movement
+
+
+# --- Sliders ----------------------------------------------------------------------
+
+
+def drawn(count: int) -> list[Figure]:
+    """Figures with a horizontal line at the height of their number."""
+    figures = []
+    for i in range(count):
+        figure, ax = plt.subplots(figsize=(6, 1))
+        ax.axhline(i)
+        figures.append(figure)
+    return figures
+
+
+def test_a_slider_holds_every_frame_with_its_texts() -> None:
+    figures = drawn(3)
+    expected = []
+    for figure in figures:
+        figure.canvas.draw()
+        expected.append(np.asarray(figure.canvas.buffer_rgba()))
+    texts = ['a < b & "c"', "second", "third"]
+    shown = plots.slider(figures, "weight <w>", texts, ["one", '"2"', "three"], "A & B")
+    assert plt.get_fignums() == []
+    soup = BeautifulSoup(shown.data, "html.parser")
+    frames = soup.find_all("img")
+    assert [frame["data-position"] for frame in frames] == texts
+    assert [frame["alt"] for frame in frames] == ["one", '"2"', "three"]
+    assert [frame.has_attr("hidden") for frame in frames] == [False, True, True]
+    assert soup.figcaption.get_text() == "A & B"
+    assert soup.label.get_text().strip() == f"weight <w>: {texts[0]}"
+    assert soup.input["aria-valuetext"] == texts[0]
+    assert (soup.input["min"], soup.input["max"]) == ("0", "2")
+    for frame, pixels in zip(frames, expected, strict=True):
+        png = base64.b64decode(frame["src"].removeprefix("data:image/png;base64,"))
+        read = np.rint(255 * plt.imread(io.BytesIO(png))).astype(np.uint8)
+        np.testing.assert_array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 1), (3, 2, 3), (3, 3, 2), (0, 0, 0)])
+def test_a_slider_asks_for_texts_for_every_frame(counts: tuple[int, int, int]) -> None:
+    frames, positions, alts = counts
+    with pytest.raises(ValueError, match=f"{frames} figures, {positions} positions"):
+        plots.slider(drawn(frames), "w", ["p"] * positions, ["a"] * alts, "caption")

@@ -60,7 +60,7 @@ def train(name: str, mnist: data.ImageData) -> None:
         "seed": SEED,
         "validation_accuracy": round(accuracy(model, mnist.validation), 4),
         "test_accuracy": round(accuracy(model, mnist.test), 4),
-        "weights_sha256": models.weights_sha256(model),
+        "weights_sha256": models.weights_sha256(model.get_weights()),
         "versions": {
             "python": platform.python_version(),
             "keras": keras.__version__,
