@@ -300,7 +300,7 @@ def outline(name: str, character: str) -> mpath.Path:
 
 def drawn_by_agg(name: str, character: str) -> np.ndarray:
     """Return a character upright in 28 x 28 pixels, filled by matplotlib."""
-    figure = Figure(figsize=(1, 1), dpi=28)
+    figure = Figure(figsize=(1, 1), dpi=28, layout="none")
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 28), ylim=(0, 28))
     ax.axis("off")
     ax.add_patch(patches.PathPatch(outline(name, character), color="black"))
