@@ -1,15 +1,19 @@
 """`tools/notebooks.py` stores what was executed, in one form, or nothing."""
 
+import base64
 import copy
 import doctest
 import importlib.util
+import io
 import os
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 from nbformat import NotebookNode, v4
 
@@ -349,3 +353,23 @@ def test_claims_are_read_from_the_stored_output_and_from_nothing_else(
 def test_examples_in_the_docstrings_hold() -> None:
     results = doctest.testmod(tool)
     assert results.attempted > 0 and results.failed == 0
+
+
+def test_figures_are_stored_in_few_colours() -> None:
+    """Smaller, of the same size and look; a second time nothing changes."""
+    figure, ax = plt.subplots(figsize=(3, 2), dpi=100, layout="none")
+    ax.imshow(np.arange(400).reshape(20, 20), cmap="RdBu")
+    ax.plot([0, 19], [3, 12], color="#009E73")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    plt.close(figure)
+    small = tool.small_png(base64.b64encode(drawn.getvalue()).decode())
+    stored = base64.b64decode(small)
+    assert len(stored) < 0.6 * len(drawn.getvalue())
+    before, after = (
+        plt.imread(io.BytesIO(png))[..., :3] for png in (drawn.getvalue(), stored)
+    )
+    assert before.shape == after.shape == (200, 300, 3)
+    assert np.abs(before - after).mean() < 0.01
+    assert (after[0, 0] > 250 / 255).all()  # the ground is still white
+    assert tool.small_png(small) == small
