@@ -133,7 +133,7 @@ def rotations(
     for _ in range(recipe.epochs):
         training.fit(model, turn(mnist.train.x, rng), epochs=1)
     found = round(accuracy(model, turned), 4)
-    return with_fresh_head(recipe, model), {
+    return with_fresh_head(recipe, model.layers[:-1]), {
         "epoch_kept": recipe.epochs,
         "pretext_accuracy": found,
     }
@@ -153,7 +153,13 @@ def contrastive(
 ) -> tuple[keras.Model, dict]:
     """Train to find the other view of an image among many (Chen et al. 2020)."""
     two_views = distortion()
-    model = recipe.build(64)  # the head projects; it is thrown away at the end
+    features = recipe.build().layers[:-1]
+    # The projection is thrown away at the end: features below it transfer better.
+    projection = [layers.Dense(128, activation="relu"), layers.Dense(64)]
+    size = data.IMAGE_SIZE
+    model = keras.Sequential(
+        [keras.Input((size, size)), *features, *projection]
+    )
     variables = model.trainable_variables
     optimizer = keras.optimizers.Adam(learning_rate=0.001)
     optimizer.build(variables)
@@ -188,7 +194,7 @@ def contrastive(
         np.mean(logits_of(part).numpy().argmax(axis=1) == other)
         for part in unseen
     ]
-    return with_fresh_head(recipe, model), {
+    return with_fresh_head(recipe, features), {
         "epoch_kept": recipe.epochs,
         "pretext_accuracy": round(float(np.mean(right)), 4),
     }
@@ -212,14 +218,14 @@ def distortion() -> keras.Model:
     )
 
 
-def with_fresh_head(recipe: Recipe, trained: keras.Model) -> keras.Model:
+def with_fresh_head(
+    recipe: Recipe, features: list[layers.Layer]
+) -> keras.Model:
     """Return a model for ten classes: trained features below a random head."""
     training.set_seed(SEED)
     model = recipe.build()
-    for layer, below in zip(
-        model.layers[:-1], trained.layers[:-1], strict=True
-    ):
-        layer.set_weights(below.get_weights())
+    for layer, trained in zip(model.layers[:-1], features, strict=True):
+        layer.set_weights(trained.get_weights())
     return model
 
 
