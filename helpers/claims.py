@@ -31,6 +31,7 @@ class Yardstick(NamedTuple):
     published: str  # the number as it was published, with its unit
     source: str  # a key of references.bib
     checkpoint: str  # the checkpoint of ours to compare, empty if there is none
+    claim: str  # the claim of this book to compare, word by word, or empty
     why: str  # why ours differs
 
 

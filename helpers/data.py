@@ -2,7 +2,8 @@
 
 Every loader returns an `ImageData`: images of 28 x 28 pixels, float32 in
 [0, 1], white ink on black as in MNIST, in fixed, disjoint parts. Arrays are
-checked by the SHA-256 of their bytes and nothing is ever unpickled.
+checked by the SHA-256 of their bytes and nothing is ever unpickled. `corrupt`
+makes shifted domains of them: noise, blur and more, in five severities.
 """
 
 import hashlib
@@ -63,6 +64,16 @@ GLYPH_FONTS = {
 }
 GLYPH_VARIANTS = {"train": 5, "validation": 5, "test": 8}  # of a class in a font
 FONTS_SHA256 = "9951fd57ddd27c389b26c901da476497fd65894d2ec61fd0c8e5032b04f40abb"
+
+# What the five severities of each corruption mean, from mild to strong.
+CORRUPTIONS = {
+    "noise": (0.1, 0.2, 0.3, 0.4, 0.5),  # standard deviation of Gaussian noise
+    "blur": (0.5, 1.0, 1.5, 2.0, 2.5),  # standard deviation of the filter, pixels
+    "shift": (1, 2, 3, 4, 5),  # pixels along a side, or along both (diagonal)
+    "rotation": (10, 20, 30, 40, 50),  # degrees, to the left or to the right
+    "contrast": (0.75, 0.6, 0.45, 0.3, 0.15),  # factor of all pixels
+    "occlusion": (4, 6, 8, 10, 12),  # side of a black square somewhere, pixels
+}
 
 
 class DataError(ValueError):
@@ -487,6 +498,74 @@ def _draw(outline: list[np.ndarray], size: int = 20, fine: int = 4) -> np.ndarra
     np.add.at(change, (row, column), np.where(y1 < y0, 1, -1))
     ink = np.cumsum(change, axis=1)[:, :count] > 0
     return ink.reshape(size, fine, size, fine).mean(axis=(1, 3))
+
+
+def corrupt(images: np.ndarray, kind: str, severity: int, seed: int) -> np.ndarray:
+    """Return corrupted copies of images, in the manner of MNIST-C.
+
+    Args:
+        images: (n, 28, 28) in [0, 1].
+        kind: one of `CORRUPTIONS`.
+        severity: 1 (mild) to 5 (strong).
+        seed: names the noise, the directions and the places; each image has
+            its own.
+
+    Returns:
+        (n, 28, 28) float32 in [0, 1]; what a shift or a rotation uncovers is
+        black.
+
+    Raises:
+        DataError: the kind or the severity is unknown, or the images have
+            another shape.
+
+    Source:
+        Mu and Gilmer (2019), MNIST-C; Hendrycks and Dietterich (2019). The
+        parameters are this book's own.
+    """
+    if kind not in CORRUPTIONS or severity not in range(1, 6):
+        raise DataError(
+            f"Received the corruption {kind!r} of severity {severity!r}; expected "
+            f"one of {', '.join(CORRUPTIONS)}, and a severity from 1 to 5."
+        )
+    if images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
+        raise DataError(
+            f"Received images of shape {images.shape}; expected (n, 28, 28)."
+        )
+    from scipy import ndimage
+
+    amount = CORRUPTIONS[kind][severity - 1]
+    rng = np.random.default_rng(seed)
+    count = len(images)
+    if kind == "noise":
+        changed = images + rng.normal(0, amount, images.shape)
+    elif kind == "blur":
+        changed = ndimage.gaussian_filter(images, (0, amount, amount))
+    elif kind == "contrast":
+        changed = images * amount
+    elif kind == "occlusion":
+        rows, columns = rng.integers(0, IMAGE_SIZE - amount + 1, (2, count, 1))
+        place = np.arange(IMAGE_SIZE)
+        down = (place >= rows) & (place < rows + amount)  # (n, 28)
+        right = (place >= columns) & (place < columns + amount)
+        changed = images * ~(down[:, :, None] & right[:, None, :])
+    elif kind == "shift":
+        compass = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+        chosen = amount * np.array(compass)[rng.integers(0, 8, count)]
+        changed = np.stack(
+            [
+                ndimage.shift(x, by, order=0)
+                for x, by in zip(images, chosen, strict=True)
+            ]
+        )
+    else:
+        angles = amount * rng.choice([-1, 1], count)
+        changed = np.stack(
+            [
+                ndimage.rotate(x, angle, reshape=False, order=1)
+                for x, angle in zip(images, angles, strict=True)
+            ]
+        )
+    return np.clip(changed, 0, 1).astype(np.float32)
 
 
 def label_budget(split: Split, per_class: int, seed: int) -> np.ndarray:

@@ -143,10 +143,10 @@ def test_paired_difference_refuses_other_seeds() -> None:
         claims.paired_difference(np.zeros(10), np.zeros(1))
 
 
-YARDSTICKS = """group,set_up,published,source,checkpoint,why
-a,"one, two",1 %,x1998,,
-b,three,2 %,y2012,mnist-dense,"ours differs, by this"
-a,four,0.30 %,z2020,,not here
+YARDSTICKS = """group,set_up,published,source,checkpoint,claim,why
+a,"one, two",1 %,x1998,,,
+b,three,2 %,y2012,mnist-dense,,"ours differs, by this"
+a,four,0.30 %,z2020,,it holds,not here
 """
 
 
@@ -156,8 +156,8 @@ def test_yardsticks_are_the_rows_of_their_group_in_order(
     (tmp_path / "table.csv").write_text(YARDSTICKS, encoding="utf-8")
     monkeypatch.setattr(claims, "YARDSTICKS", tmp_path / "table.csv")
     assert claims.yardsticks("a") == [
-        ("a", "one, two", "1 %", "x1998", "", ""),
-        ("a", "four", "0.30 %", "z2020", "", "not here"),
+        ("a", "one, two", "1 %", "x1998", "", "", ""),
+        ("a", "four", "0.30 %", "z2020", "", "it holds", "not here"),
     ]
     assert claims.yardsticks("b")[0].checkpoint == "mnist-dense"
     with pytest.raises(ValueError, match="'c'; expected one of 'a', 'b'"):
