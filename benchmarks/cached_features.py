@@ -38,15 +38,12 @@ class Task(NamedTuple):
     seeds: list[int]
 
 
-def last_five(split: data.Split) -> data.Split:
-    """Return the images of the digits 5 to 9, as classes 0 to 4."""
-    chosen = split.y >= 5
-    return data.Split(split.x[chosen], split.y[chosen] - 5)
-
-
 def tasks(mnist: data.ImageData) -> list[Task]:
     """Return the two tasks: few labels by Adam, all labels as published."""
-    train, scored = last_five(mnist.train), last_five(mnist.validation)
+    train, scored = (
+        data.select_labels(part, range(5, 10))
+        for part in (mnist.train, mnist.validation)
+    )
     pool = data.Split(train.x[:POOL], train.y[:POOL])
 
     def few(seed: int) -> np.ndarray:

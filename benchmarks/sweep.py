@@ -24,8 +24,7 @@ def plain_fit(
     known = training.layer_weights(source)
     accuracies = {n: np.empty((len(BUDGETS), len(SEEDS))) for n in transfer.RATES}
     for column, seed in enumerate(SEEDS):
-        training.set_seed(seed)
-        fresh = training.layer_weights(keras.models.clone_model(source))
+        fresh = training.fresh_weights(source, seed)
         for row, per_class in enumerate(BUDGETS):
             chosen = data.label_budget(domain.train, per_class, seed)
             order = chosen[training.draw_batches(len(chosen), recipe, seed)].ravel()

@@ -9,6 +9,7 @@ makes shifted domains of them: noise, blur and more, in five severities.
 import hashlib
 import os
 import socket
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -597,6 +598,31 @@ def label_budget(split: Split, per_class: int, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(split.y))
     chosen = [order[split.y[order] == c][:per_class] for c in classes]
     return np.concatenate(chosen)
+
+
+def select_labels(split: Split, labels: Sequence[int]) -> Split:
+    """Return the images with these labels, in their order, as a task of its own.
+
+    Args:
+        split: where to select.
+        labels: the labels that are kept; the first becomes class 0, and so on.
+
+    Raises:
+        DataError: a label is named twice, or no image has it.
+
+    Example:
+        >>> split = Split(np.zeros((4, 28, 28)), np.array([7, 1, 5, 7]))
+        >>> select_labels(split, [5, 7]).y.tolist()
+        [1, 0, 1]
+    """
+    known = np.unique(split.y).tolist()
+    if len(set(labels)) < len(labels) or not set(labels) <= set(known):
+        raise DataError(
+            f"Labels {list(labels)} were asked for; expected different ones of "
+            f"{known}, which are the labels of these images."
+        )
+    found = split.y[:, None] == np.asarray(labels, int)  # (n, classes)
+    return Split(split.x[found.any(axis=1)], found.argmax(axis=1)[found.any(axis=1)])
 
 
 def count_shared(first: Split, second: Split) -> int:

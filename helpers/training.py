@@ -60,16 +60,19 @@ def book_seed() -> int:
 def seeds(count: int) -> list[int]:
     """Return `count` different seeds, other ones for every `BOOK_SEED`.
 
+    None of them is 0, the seed of the checkpoints: the initial weights of a
+    source model never come back as the random weights of a control.
+
     Raises:
         ValueError: `count` is not 1 to 1000, or `BOOK_SEED` is refused.
 
     Example:
         >>> seeds(3)
-        [0, 1, 2]
+        [1, 2, 3]
     """
     if not 1 <= count <= 1000:
         raise ValueError(f"{count} seeds were asked for; expected 1 to 1000.")
-    return [1000 * book_seed() + i for i in range(count)]
+    return [1000 * book_seed() + i for i in range(1, count + 1)]
 
 
 def set_seed(seed: int | None = None) -> None:
@@ -160,8 +163,12 @@ def fit(
 
 
 def _xla_pays(model: "keras.Model") -> bool:
-    """XLA doubles the speed of dense networks; on CPUs its convolutions crawl."""
-    return not any("conv" in type(layer).__name__.lower() for layer in model.layers)
+    """XLA doubles the speed of dense networks; convolutions and dropout crawl."""
+    return not any(
+        slow in type(layer).__name__.lower()
+        for layer in model.layers
+        for slow in ("conv", "dropout")
+    )
 
 
 def layer_weights(model: "keras.Model") -> list[list[np.ndarray]]:
@@ -175,6 +182,18 @@ def layer_weights(model: "keras.Model") -> list[list[np.ndarray]]:
         for layer in model.layers
         if layer.trainable_weights
     ]
+
+
+def fresh_weights(model: "keras.Model", seed: int) -> list[list[np.ndarray]]:
+    """Return new random weights for a model, as `layer_weights` returns them.
+
+    They are drawn by the initialisers of the model's layers after
+    `set_seed(seed)`; the model keeps its own.
+    """
+    import keras
+
+    set_seed(seed)
+    return layer_weights(keras.models.clone_model(model))
 
 
 def sweep(
@@ -232,8 +251,7 @@ def sweep(
     known = layer_weights(source)
     accuracies = {name: np.empty((len(budgets), len(run_seeds))) for name in strategies}
     for column, seed in enumerate(run_seeds):
-        set_seed(seed)
-        fresh = layer_weights(keras.models.clone_model(source))
+        fresh = fresh_weights(source, seed)
         for row, per_class in enumerate(budgets):
             chosen = data.label_budget(domain.train, per_class, seed)
             batches = draw_batches(len(chosen), recipe, seed)

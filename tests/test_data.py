@@ -679,6 +679,29 @@ def test_an_impossible_budget_is_refused(size: int) -> None:
         assert essence in str(refused.value)
 
 
+@pytest.mark.parametrize("labels", [[5, 6, 7, 8, 9], [7, 3], [0], list(range(10))])
+def test_selected_labels_are_a_task_of_their_own(
+    labels: list[int], digits: data.ImageData
+) -> None:
+    """The same images in the same order; class k is the k-th label asked for."""
+    split = digits.validation
+    found = data.select_labels(split, labels)
+    chosen = [i for i, label in enumerate(split.y) if label in labels]
+    assert np.array_equal(found.x, split.x[chosen])
+    assert [labels[k] for k in found.y] == split.y[chosen].tolist()
+    assert found.y.dtype == split.y.dtype
+
+
+@pytest.mark.parametrize("labels", [[3, 3], [0, 10], [-1]])
+def test_labels_that_no_image_has_or_that_come_twice_are_refused(
+    labels: list[int], digits: data.ImageData
+) -> None:
+    with pytest.raises(data.DataError) as refused:
+        data.select_labels(digits.test, labels)
+    for essence in (str(labels), "expected different ones of [0, 1, 2, 3, 4, 5"):
+        assert essence in str(refused.value)
+
+
 # --- Broken files: one clear error each ---------------------------------------------
 
 

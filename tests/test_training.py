@@ -1,5 +1,6 @@
 """Training does what plain Keras and Adam's formulas do, and repeats exactly."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -112,7 +113,8 @@ def test_every_book_seed_moves_every_seed(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("BOOK_SEED", value)
         drawn += training.seeds(1000)
     assert len(set(drawn)) == 4000
-    assert min(drawn) >= 0 and max(drawn) < 2**32  # what NumPy and Keras accept
+    assert min(drawn) > 0  # the seed of the checkpoints
+    assert max(drawn) < 2**32  # what NumPy and Keras accept
 
 
 def test_more_seeds_begin_with_the_fewer() -> None:
@@ -255,6 +257,28 @@ def test_layer_weights_are_those_that_training_changes_in_order() -> None:
         [head.kernel, head.bias],
     ]
     assert_equal_weights(found, [[v.numpy() for v in layer] for layer in expected])
+
+
+def test_fresh_weights_are_named_by_their_seed_and_leave_the_model_alone() -> None:
+    model = dense()
+    before = training.layer_weights(model)
+    first, again, other = (training.fresh_weights(model, seed) for seed in (5, 5, 6))
+    assert_equal_weights(first, again)
+    assert_equal_weights(training.layer_weights(model), before)
+    assert [w.shape for layer in first for w in layer] == [
+        w.shape for layer in before for w in layer
+    ]
+    kernels = [weights[0][0] for weights in (first, other, before)]
+    assert not any(np.allclose(a, b) for a, b in itertools.combinations(kernels, 2))
+    training.set_seed(5)
+    assert_equal_weights(first, training.layer_weights(keras.models.clone_model(model)))
+
+
+def test_xla_compiles_dense_networks_only() -> None:
+    """Its convolutions and its random numbers for dropout are slow on CPUs."""
+    assert training._xla_pays(dense())
+    assert not training._xla_pays(dense(keras.layers.Dropout(0.5)))
+    assert not training._xla_pays(convolutional())
 
 
 def test_layer_weights_are_copies() -> None:

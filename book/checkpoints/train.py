@@ -76,14 +76,14 @@ def old_digits(
     The last epoch is kept. The weights are rounded to half precision, which
     halves the file.
     """
-    model, curve = five_digits(recipe, mnist, first=0)
-    _, control = five_digits(recipe, mnist, first=5)
+    model, curve = five_digits(recipe, mnist, range(5))
+    _, control = five_digits(recipe, mnist, range(5, 10))
     model.set_weights(
         [w.astype(np.float16).astype(np.float32) for w in model.get_weights()]
     )
     parts = {
-        "validation": digits_from(mnist.validation, 0),
-        "test": digits_from(mnist.test, 0),
+        "validation": data.select_labels(mnist.validation, range(5)),
+        "test": data.select_labels(mnist.test, range(5)),
     }
     return model, {
         "epoch_kept": recipe.epochs,
@@ -97,7 +97,7 @@ def old_digits(
 
 
 def five_digits(
-    recipe: Recipe, mnist: data.ImageData, first: int
+    recipe: Recipe, mnist: data.ImageData, labels: range
 ) -> tuple[keras.Model, list[float]]:
     """Train on five digits; return the model, and its test accuracy by epoch."""
     training.set_seed(SEED)
@@ -108,16 +108,10 @@ def five_digits(
         metrics=["accuracy"],
     )
     train, test = (
-        digits_from(part, first) for part in (mnist.train, mnist.test)
+        data.select_labels(part, labels) for part in (mnist.train, mnist.test)
     )
     history = training.fit(model, train, test, epochs=recipe.epochs)
     return model, [round(value, 4) for value in history["val_accuracy"]]
-
-
-def digits_from(split: data.Split, first: int) -> data.Split:
-    """Return the images of the five digits from `first` on, as classes 0 to 4."""
-    chosen = (split.y >= first) & (split.y < first + 5)
-    return data.Split(split.x[chosen], split.y[chosen] - first)
 
 
 # --- Trained without labels ---------------------------------------------------------
