@@ -22,7 +22,10 @@ from tools import notebooks
 ROOT = notebooks.ROOT
 PAGES = notebooks.toc_pages()
 NOTEBOOKS = notebooks.toc_notebooks()
-CHAPTERS = [path for path in NOTEBOOKS if path.parent.name != "appendix"]
+FAQ = ROOT / "book" / "faq.ipynb"  # has sections of its own
+CHAPTERS = [
+    path for path in NOTEBOOKS if path.parent.name != "appendix" and path != FAQ
+]
 BACKGROUND = ROOT / "book" / "background.ipynb"
 APPENDIX = ROOT / "book" / "appendix"
 
@@ -489,6 +492,42 @@ def test_everybody_names_the_same_versions_of_python() -> None:
         assert f"{', '.join(others)} or {last}" in text, file
 
 
+def test_the_questions_are_the_articles_five_and_ten_more() -> None:
+    """Each has an answer of 120 words at most, and its evidence in the next cell."""
+    cells = read(FAQ).cells
+    asked = {"The article's five": [], "Ten more": []}
+    for cell, after in pairwise(cells):
+        if heading := re.search(r"^## (.+)$", cell.source, re.M):
+            part = asked[heading.group(1)]
+        if question := re.search(r"^### (.+\?)$", cell.source, re.M):
+            part.append(question.group(1))
+            answer = cell.source.split(question.group(0))[1]
+            words = re.sub(r"\]\([^)]*\)|\{cite:\w+\}`[^`]*`", "]", answer)
+            assert len(words.split()) <= 120, question.group(1)
+            assert after.cell_type == "code", question.group(1)
+            assert after.source.startswith("evidence("), question.group(1)
+            assert tags(after) == {"hide-input"}, question.group(1)
+    assert {part: len(set(found)) for part, found in asked.items()} == {
+        "The article's five": 5,
+        "Ten more": 10,
+    }
+
+
+def test_the_evidence_of_every_answer_is_claimed_by_its_chapter() -> None:
+    """Read from the page as stored, without the page's own look-up."""
+    for cell in code(FAQ):
+        if not cell.source.startswith("evidence("):
+            continue
+        text, shown = cell.outputs[0].data["text/markdown"], 0
+        for part in re.split(r"^(?=\[)", text, flags=re.M)[1:]:
+            chapter = re.search(r"\]\((\S+\.ipynb)\)", part).group(1)
+            stated = notebooks.stored_claims(FAQ.parent / chapter)
+            claimed = re.findall(r"^- ✓ (.+)$", part, re.M)
+            assert set(claimed) <= set(stated), (chapter, set(claimed) - set(stated))
+            shown += len(claimed)
+        assert shown >= 2, cell.id
+
+
 @every_chapter
 def test_a_chapter_that_is_there_is_not_called_planned(path: Path) -> None:
     """The map of the book and the glossary link to it."""
@@ -496,3 +535,7 @@ def test_a_chapter_that_is_there_is_not_called_planned(path: Path) -> None:
     assert f"`{page.with_suffix('')}`" not in prose(APPENDIX / "glossary.md")
     if path != BACKGROUND:
         assert f"({page})" in section(BACKGROUND, "Map of the book")
+
+
+def test_the_map_of_the_book_leads_to_the_questions() -> None:
+    assert "(faq.ipynb)" in section(BACKGROUND, "Map of the book")

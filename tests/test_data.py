@@ -702,6 +702,41 @@ def test_labels_that_no_image_has_or_that_come_twice_are_refused(
         assert essence in str(refused.value)
 
 
+# --- How far apart two domains are --------------------------------------------------
+
+
+def test_a_domain_is_at_no_distance_from_itself_and_at_two_from_its_negative(
+    digits: data.ImageData,
+) -> None:
+    x, apart = digits.train.x, []
+    for seed in range(20):
+        halves = np.array_split(np.random.default_rng(seed).permutation(x), 2)
+        apart.append(data.proxy_a_distance(*halves, seed))
+    assert abs(np.mean(apart)) < 0.1
+    assert data.proxy_a_distance(x, 1 - x, seed=0) == 2.0
+
+
+def test_the_distance_is_that_of_a_discriminant_analysis_on_known_gaussians() -> None:
+    """Unit Gaussians d apart: the best classifier errs on a share of Phi(-d/2)."""
+    rng = np.random.default_rng(1)
+    for apart, error in ((0.5, 0.4013), (1.0, 0.3085), (2.0, 0.1587)):
+        first, second = rng.normal(size=(2, 20000, 1, 1))
+        found = data.proxy_a_distance(first, second + apart, 0, size=20000)
+        assert abs(found - 2 * (1 - 2 * error)) < 0.04
+
+
+@pytest.mark.parametrize(
+    "shapes", [((9, 4), (9, 5)), ((1, 4), (9, 4)), ((9, 4), (0, 4))]
+)
+def test_domains_that_cannot_be_compared_are_refused(
+    shapes: tuple[tuple[int, int], tuple[int, int]],
+) -> None:
+    with pytest.raises(data.DataError) as refused:
+        data.proxy_a_distance(np.ones(shapes[0]), np.ones(shapes[1]), seed=0)
+    for essence in (*map(str, shapes), "at least two of each"):
+        assert essence in str(refused.value)
+
+
 # --- Broken files: one clear error each ---------------------------------------------
 
 
