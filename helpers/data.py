@@ -648,7 +648,8 @@ def proxy_a_distance(
         size: inputs of each domain that are used; fewer if there are fewer.
 
     Raises:
-        DataError: the shapes differ, or a domain has fewer than two inputs.
+        DataError: the shapes differ, a domain has fewer than two inputs, or an
+            input is not finite.
 
     Source:
         Ben-David et al. (2007), Analysis of Representations for Domain
@@ -661,6 +662,13 @@ def proxy_a_distance(
             f"Received inputs of shapes {first.shape} and {second.shape} and the "
             f"size {size}; expected at least two of each, of the same shape."
         )
+    for place, sample in (("first", first), ("second", second)):
+        if not np.isfinite(sample).all():
+            raise DataError(
+                f"The {place} domain holds {np.sum(~np.isfinite(sample)):,} values that "
+                "are not finite; expected numbers. Features of a network whose "
+                "training diverged look like this: lower its learning rate."
+            )
     rng = np.random.default_rng(seed)
     rows = [
         sample[rng.permutation(len(sample))[:size]].reshape(-1, first[0].size)

@@ -19,11 +19,15 @@ PARTS = ("validation", "test")
 class Start(NamedTuple):
     """Where one training starts, and what it may change.
 
-    Both fields have one entry for each layer that has weights, input first.
+    The first two have one entry for each layer that has weights, input first.
     """
 
     weights: list[list[np.ndarray]]  # the arrays of the layer, as Keras orders them
     learning_rates: list[float]  # 0.0 freezes the layer
+    # What Keras never trains, as `model.non_trainable_weights` orders it: the
+    # kernel below a low-rank change, the statistics of batch normalisation.
+    # Empty: as they were when the run was compiled.
+    frozen: Sequence[np.ndarray] = ()
 
 
 # A strategy gets the weights of the source model and fresh random weights of
@@ -340,8 +344,14 @@ def compile_run(
         train_and_score = trace(tuple(rate > 0 for rate in start.learning_rates))
         for variable, value in initial:
             variable.assign(value)
+        if len(start.frozen):
+            never_trained = zip(model.non_trainable_weights, start.frozen, strict=True)
+            for variable, value in never_trained:
+                variable.assign(value)
         rates = []
-        for layer, values, rate in zip(layers, *start, strict=True):
+        for layer, values, rate in zip(
+            layers, start.weights, start.learning_rates, strict=True
+        ):
             for variable, value in zip(layer.trainable_weights, values, strict=True):
                 variable.assign(value)
                 if rate > 0:

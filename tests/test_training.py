@@ -451,6 +451,32 @@ def test_a_run_leaves_nothing_behind_for_the_next() -> None:
     assert_equal_weights(first.weights, before)
 
 
+def low_rank(seed: int) -> keras.Sequential:
+    """A dense network whose first layer is frozen below a change of rank 2."""
+    training.set_seed(seed)
+    model = dense(keras.layers.Dense(7))
+    model.layers[1].enable_lora(2)
+    return model
+
+
+def test_a_start_may_bring_what_keras_never_trains() -> None:
+    """One compiled run, given another network's kernel, trains that network."""
+    first, second = low_rank(1), low_rank(2)
+    start = start_of(second, *[0.01] * len(training.layer_weights(second)))
+    frozen = [weight.numpy() for weight in second.non_trainable_weights]
+    assert len(frozen) == 1  # the kernel
+    batches = training.draw_batches(36, RECIPE, seed=5)
+    own = training.compile_run(second, TRAIN, VALIDATION)(start, batches)
+    run = training.compile_run(first, TRAIN, VALIDATION)
+    without = run(start, batches)
+    assert np.abs(frozen[0] - first.non_trainable_weights[0]).max() > 0.1
+    assert run(start._replace(frozen=frozen), batches) == own
+    found, wanted = first.get_weights(), second.get_weights()
+    for array, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(array, expected, atol=2e-5)
+    assert run(start, batches) == without  # and the next run has its own again
+
+
 # --- Sweeps -------------------------------------------------------------------------
 
 STRATEGIES = {
