@@ -665,8 +665,8 @@ def proxy_a_distance(
     for place, sample in (("first", first), ("second", second)):
         if not np.isfinite(sample).all():
             raise DataError(
-                f"The {place} domain holds {np.sum(~np.isfinite(sample)):,} values that "
-                "are not finite; expected numbers. Features of a network whose "
+                f"The {place} domain holds {np.sum(~np.isfinite(sample)):,} values "
+                "that are not finite; expected numbers. Features of a network whose "
                 "training diverged look like this: lower its learning rate."
             )
     rng = np.random.default_rng(seed)
