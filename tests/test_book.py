@@ -537,5 +537,16 @@ def test_a_chapter_that_is_there_is_not_called_planned(path: Path) -> None:
         assert f"({page})" in section(BACKGROUND, "Map of the book")
 
 
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_a_link_to_a_chapter_says_its_name(path: Path) -> None:
+    """Readers know titles, not file names; where a title is quoted, it is the one."""
+    for label, target in re.findall(r"\[([^][]+)\]\(([^)\s#]+\.ipynb)\)", prose(path)):
+        words = " ".join(label.split())
+        assert not re.fullmatch(r"\w+/\w+", words), f"{words} is the name of a file"
+        if path.parent == APPENDIX:
+            title = prose(path.parent / target).splitlines()[0].removeprefix("# ")
+            assert words == title or words.islower(), f"{words} is called {title}"
+
+
 def test_the_map_of_the_book_leads_to_the_questions() -> None:
     assert "(faq.ipynb)" in section(BACKGROUND, "Map of the book")
