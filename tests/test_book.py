@@ -544,7 +544,7 @@ def test_a_link_to_a_chapter_says_its_name(path: Path) -> None:
         words = " ".join(label.split())
         assert not re.fullmatch(r"\w+/\w+", words), f"{words} is the name of a file"
         if path.parent == APPENDIX:
-            title = prose(path.parent / target).splitlines()[0].removeprefix("# ")
+            title = notebooks.title(path.parent / target)
             assert words == title or words.islower(), f"{words} is called {title}"
 
 
