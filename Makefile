@@ -1,66 +1,79 @@
-# `make site` and `make test` are the two commands of this book; README.md
-# explains them all. Every target sets up .venv first, once.
+# README.md explains these targets. Each one begins with the environment that it
+# runs in: tools/environment.py makes it, if it is not there or not up to date.
 
+# One of 3.11, 3.12 or 3.13.
 PYTHON ?= python3
+VENV ?= .venv
 WORKERS ?= 2
+NOTEBOOKS ?=
 SEEDS ?= 1 2 3 4 5
 
-VENV := .venv
-PY := $(VENV)/bin/python
-# The folder's own path is part of the name: a virtual environment does not
-# survive being moved, so a moved project makes a new one.
-READY := $(VENV)/ready-$(shell pwd | cksum | cut -d' ' -f1)
+PY := "$(VENV)/bin/python"
+LINT_PY := "$(VENV)-lint/bin/python"
 PYTEST := $(PY) -m pytest --nbval -n $(WORKERS) --dist loadfile
-LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11
+CHECK_NAMES = $(if $(strip $(NOTEBOOKS)),$(PY) tools/notebooks.py --check $(NOTEBOOKS))
+# XLA keeps what it has compiled in the environment, for the next kernel and the
+# next run. It reports each part that it finds there as an error, below level 3.
+KEEP := TF_CPP_MIN_LOG_LEVEL=3 TF_XLA_FLAGS="$(TF_XLA_FLAGS) \
+  --tf_xla_persistent_cache_directory='$$(cd "$(VENV)" && pwd)/xla'"
+
+# Packages of another Python would come before the environment's own.
+unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help site test test-notebooks lab notebooks checkpoints reseed lint lock clean
+.PHONY: help site test test-notebooks lab notebooks replicate checkpoints lint \
+  format lock clean _environment _lint
 
 help:
 	@grep -E '^    make ' README.md
 
-$(READY): requirements.lock pyproject.toml tools/ipython_kernel_config.py
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python {v[0]}.{v[1]} was found; TensorFlow needs 3.11, 3.12 or 3.13. Install one and name it: make PYTHON=python3.13")'
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --require-hashes -r requirements.lock
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
-	@touch $@
+_environment:
+	@$(PYTHON) tools/environment.py "$(VENV)"
 
-site: $(READY)
-	$(VENV)/bin/jupyter-book build . -W --keep-going -n
+_lint:
+	@$(PYTHON) tools/environment.py --lint "$(VENV)-lint"
+
+site: _environment
+	$(PY) "$(VENV)/bin/jupyter-book" build . -W --keep-going -n
 	@echo "The book is built: open $(CURDIR)/_build/html/index.html"
 
 # The data are fetched first, so that two notebooks do not fetch them at once.
-test: $(READY)
+# With NOTEBOOKS: the rules of the book, and these notebooks only.
+test: _environment
+	@$(CHECK_NAMES)
 	@$(PY) -c 'from helpers import data; data.load_mnist()'
-	$(PYTEST)
+	$(KEEP) $(PYTEST) $(if $(strip $(NOTEBOOKS)),tests/test_book.py $(NOTEBOOKS))
 
-test-notebooks: $(READY)
-	$(PYTEST) book
+test-notebooks: _environment
+	@$(CHECK_NAMES)
+	$(KEEP) $(PYTEST) $(or $(strip $(NOTEBOOKS)),book)
 
-lab: $(READY)
-	$(VENV)/bin/jupyter lab
+lab: _environment
+	$(PY) -m jupyterlab
 
 # What the site shows was made with all of MNIST, never with the sample.
-notebooks: $(READY)
+notebooks: _environment
 	BOOK_DATA_TIER=full BOOK_SEED=0 $(PY) tools/notebooks.py $(NOTEBOOKS)
 
-checkpoints: $(READY)
-	$(PY) book/checkpoints/train.py
+replicate: _environment
+	$(KEEP) BOOK_DATA_TIER=full $(PY) tools/replicate.py --seeds "$(SEEDS)" $(NOTEBOOKS)
 
-# Every seed is tried, and the ones that failed are named at the end.
-reseed: $(READY)
-	@failed=; for seed in $(SEEDS); do echo "BOOK_SEED=$$seed"; \
-	BOOK_SEED=$$seed $(PYTEST) book || failed="$$failed $$seed"; done; \
-	if [ -n "$$failed" ]; then echo "claims failed for BOOK_SEED$$failed"; exit 1; fi
+checkpoints: _environment
+	$(PY) tools/checkpoints.py
 
-lint: $(READY)
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
+lint: _lint
+	$(LINT_PY) -m ruff check .
+	@$(LINT_PY) -m ruff format --diff . || (echo "make format does this"; exit 1)
+	$(LINT_PY) -m mypy
+	$(LINT_PY) tools/prose.py
+
+format: _lint
+	$(LINT_PY) -m ruff check --select I --fix .
+	$(LINT_PY) -m ruff format .
 
 lock:
-	$(LOCK) --no-emit-package helpers --no-annotate --no-header \
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	  --no-emit-package helpers --no-annotate --no-header \
 	  requirements.txt --output-file requirements.lock
 
 clean:

@@ -11,13 +11,15 @@ import time
 import keras
 import numpy as np
 
-from helpers import data, models, training
-
-EPOCHS = 10
+from helpers import data, measures, models, training
 
 
-def to_the_letter(mnist: data.ImageData) -> float:
-    """Train as the article's program does, once its images are flattened."""
+def to_the_letter(mnist: data.ImageData, epochs: int) -> float:
+    """Train as the article's program does, once its images are flattened.
+
+    Returns:
+        The test accuracy, in [0, 1].
+    """
     x_train = mnist.train.x.astype(np.float64).reshape(-1, 784)
     model = keras.Sequential(
         [
@@ -32,31 +34,26 @@ def to_the_letter(mnist: data.ImageData) -> float:
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.fit(x_train, mnist.train.y, epochs=EPOCHS, batch_size=128, verbose=0)
-    return accuracy(model, mnist.test.x.reshape(-1, 784), mnist.test.y)
+    model.fit(x_train, mnist.train.y, epochs=epochs, batch_size=128, verbose=0)
+    flat = data.Split(mnist.test.x.reshape(-1, 784), mnist.test.y)
+    return measures.accuracy(model, flat)
 
 
-def as_in_the_book(mnist: data.ImageData) -> float:
-    """Train as the chapters do."""
-    model = training.compiled(models.dense_network())
-    training.fit(model, mnist.train, epochs=EPOCHS)
-    return accuracy(model, mnist.test.x, mnist.test.y)
+def as_in_the_book(mnist: data.ImageData, epochs: int) -> float:
+    """Train as the chapters do; return the test accuracy, in [0, 1]."""
+    model = training.compile_model(models.dense_network())
+    training.fit(model, mnist.train, epochs=epochs)
+    return measures.accuracy(model, mnist.test)
 
 
-def accuracy(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
-    """Return the accuracy in [0, 1]."""
-    return float(np.mean(model.predict(x, verbose=0).argmax(axis=1) == y))
-
-
-def main() -> None:
+def main(mnist: data.ImageData, epochs: int = 10) -> None:
     """Run both twice, in turn, and print the ratio of their shortest times."""
-    mnist = data.load_mnist("full")
     seconds: dict[str, list[float]] = {}
     for _ in range(2):
         for way in (to_the_letter, as_in_the_book):
             training.set_seed()
             start = time.perf_counter()
-            reached = way(mnist)
+            reached = way(mnist, epochs)
             seconds.setdefault(way.__name__, []).append(time.perf_counter() - start)
             print(f"\r{way.__name__}: {seconds[way.__name__][-1]:.1f} s, ", end="")
             print(f"test accuracy {100 * reached:.2f} %")
@@ -65,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(data.load_mnist("full"))

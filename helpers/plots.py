@@ -12,16 +12,22 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.core.getipython import get_ipython
 from IPython.display import HTML, Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 
 from helpers import claims
 
-plt.style.use(Path(__file__).parent / "book.mplstyle")
+# Matplotlib's defaults first: a reader's own matplotlibrc changes no figure here.
+plt.style.use(["default", Path(__file__).parent / "book.mplstyle"])
+if get_ipython() is not None:
+    set_matplotlib_formats("png")  # whatever the reader's profile asks for
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # blue, red, green, pink
+# Blue, red, green, pink: the style file holds them.
+COLORS = tuple(plt.rcParams["axes.prop_cycle"].by_key()["color"])
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D")
 _END_LABEL = "end label"  # marks the texts that `end_label` wrote
@@ -36,6 +42,68 @@ _ON_INPUT = (
     "box.querySelector('span').textContent = text;"
     "this.setAttribute('aria-valuetext', text);"
 )
+
+
+def style(index: int) -> dict[str, str]:
+    """Return colour, line style and marker number `index`, for `ax.plot`.
+
+    Args:
+        index: 0 to 3.
+
+    Raises:
+        ValueError: there is no such style.
+
+    Example:
+        >>> style(1)
+        {'color': '#D55E00', 'linestyle': '--', 'marker': 's'}
+    """
+    if not 0 <= index < len(COLORS):
+        raise ValueError(
+            f"Received the style {index}; expected 0 to {len(COLORS) - 1}. "
+            "Draw fewer lines in one figure."
+        )
+    return {
+        "color": COLORS[index],
+        "linestyle": LINES[index],
+        "marker": MARKERS[index],
+    }
+
+
+def forest(
+    ax: Axes,
+    intervals: Mapping[str, claims.Interval],
+    index: int = 0,
+    shift: float = 0.0,
+) -> None:
+    """Draw intervals below each other, each with its mean and its name, and 0.
+
+    Call it again with another `index` and a `shift` to put a second interval
+    beside each of the first.
+
+    Args:
+        ax: where to draw.
+        intervals: for each row its interval, the first on top.
+        index: which colour and marker, 0 to 3.
+        shift: how far below its row an interval is drawn, in rows.
+
+    Raises:
+        ValueError: there are no intervals, or no such style.
+    """
+    if not intervals:
+        raise ValueError("Received no intervals; expected at least one to draw.")
+    empty = not ax.has_data()
+    look = style(index) | {"linestyle": "none"}
+    for row, found in enumerate(intervals.values()):
+        mean, low, high = (found.scale * v for v in (found.mean, found.low, found.high))
+        ax.plot([low, high], [row + shift] * 2, color=look["color"])
+        ax.plot(mean, row + shift, **look)
+    if empty:
+        ax.axvline(0, color="black", linewidth=1)
+        ax.set_yticks(range(len(intervals)), list(intervals))
+        ax.set_ylim(len(intervals) - 0.5, -0.5)
+        ax.set_xlabel(
+            f"gain ({next(iter(intervals.values())).unit})".replace(" ()", "")
+        )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
@@ -128,7 +196,7 @@ def slider(
             f"Received {counts[0]} figures, {counts[1]} positions and {counts[2]} "
             "alternative texts; expected at least two figures, with one of each."
         )
-    images = []
+    images: list[str] = []
     for figure, position, alt in zip(figures, positions, alts, strict=True):
         drawn, png = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png")
@@ -170,24 +238,19 @@ def seed_band(
     Raises:
         ValueError: there is no such style, or a row of `values` has no interval.
     """
-    if not 0 <= index < len(COLORS):
-        raise ValueError(
-            f"Received the style {index}; expected 0 to {len(COLORS) - 1}. "
-            "Draw fewer lines in one figure."
-        )
+    look = style(index)
     intervals = [claims.interval(row) for row in values]
     means = [i.mean for i in intervals]
-    color = COLORS[index]
     ax.fill_between(
         x,
         [i.low for i in intervals],
         [i.high for i in intervals],
-        color=color,
+        color=look["color"],
         alpha=0.2,
         linewidth=0,
     )
-    ax.plot(x, means, LINES[index], marker=MARKERS[index], color=color)
-    end_label(ax, x[-1], means[-1], label, color)
+    ax.plot(x, means, **look)
+    end_label(ax, x[-1], means[-1], label, look["color"])
 
 
 def end_label(ax: Axes, x: float, y: float, label: str, color: str) -> None:
@@ -281,13 +344,7 @@ def history_curves(history: Mapping[str, Sequence[float]]) -> Figure:
             (("", "training"), ("val_", "validation"))
         ):
             values = scale * np.asarray(history[prefix + key])
-            ax.plot(
-                epochs,
-                values,
-                LINES[index],
-                marker=MARKERS[index],
-                color=COLORS[index],
-            )
+            ax.plot(epochs, values, **style(index))
             end_label(ax, epochs[-1], values[-1], label, COLORS[index])
         ax.set_xlabel("epoch")
         ax.set_xticks(epochs[1::2])

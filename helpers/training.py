@@ -1,10 +1,13 @@
-"""Seeds, quiet fitting, and many short trainings inside one compiled graph."""
+"""Seeds, quiet fitting, initial weights, and whole trainings inside one graph."""
 
+import contextlib
 import functools
+import itertools
 import os
+import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,34 +16,7 @@ from helpers import data
 if TYPE_CHECKING:
     import keras
 
-PARTS = ("validation", "test")
-
-
-class Start(NamedTuple):
-    """Where one training starts, and what it may change.
-
-    The first two have one entry for each layer that has weights, input first.
-    """
-
-    weights: list[list[np.ndarray]]  # the arrays of the layer, as Keras orders them
-    learning_rates: list[float]  # 0.0 freezes the layer
-    # What Keras never trains, as `model.non_trainable_weights` orders it: the
-    # kernel below a low-rank change, the statistics of batch normalisation.
-    # Empty: as they were when the run was compiled.
-    frozen: Sequence[np.ndarray] = ()
-
-
-# A strategy gets the weights of the source model and fresh random weights of
-# the same shapes, layer by layer, and says where the training starts.
-Strategy = Callable[[list[list[np.ndarray]], list[list[np.ndarray]]], Start]
-
-
-class Recipe(NamedTuple):
-    """What the runs of one sweep have in common."""
-
-    steps: int = 300  # updates by Adam in each run
-    batch_size: int = 32  # images per update
-    part: str = "validation"  # scored at the end: "validation", or once: "test"
+Weights = list[list[np.ndarray]]  # the arrays of each layer that has any, input first
 
 
 def book_seed() -> int:
@@ -89,7 +65,7 @@ def set_seed(seed: int | None = None) -> None:
     keras.utils.set_random_seed(seeds(1)[0] if seed is None else seed)
 
 
-def compiled(model: "keras.Model", learning_rate: float = 0.001) -> "keras.Model":
+def compile_model(model: "keras.Model", learning_rate: float = 0.001) -> "keras.Model":
     """Return a model, ready for `fit`: Adam, cross-entropy from logits, accuracy.
 
     Args:
@@ -120,8 +96,11 @@ def fit(
     last batch are left out of that epoch. A reader who runs the cell sees the
     epochs pass; the line is wiped at the end and nothing of it is stored.
 
+    As in Keras, the graph is made by the first call and used again by later
+    ones: a model whose layers were changed must be compiled again.
+
     Args:
-        model: a model from `compiled`, or compiled in the same way.
+        model: a model from `compile_model`, or compiled in the same way.
         train: what to fit.
         validation: what to measure after every epoch, if anything.
         epochs: passes over `train`.
@@ -134,11 +113,42 @@ def fit(
     import tensorflow as tf
 
     x, y = tf.constant(train.x), tf.constant(train.y)
-    variables, optimizer = model.trainable_variables, model.optimizer
-    optimizer.build(variables)
+    variables = model.trainable_variables
+    model.optimizer.build(variables)
+    one_epoch = _compile_epoch(
+        model, model.optimizer, model.loss, tuple(map(id, variables))
+    )
+    size = min(batch_size, len(train.y))
+    steps = len(train.y) // size
+    history: dict[str, list[float]] = {}
+    for epoch in range(1, epochs + 1):
+        order = np.random.permutation(len(train.y))[: steps * size]
+        batches = tf.constant(order.reshape(steps, size), tf.int32)
+        total, right = one_epoch(x, y, batches)
+        measured = {"loss": total / steps, "accuracy": right / (steps * size)}
+        if validation is not None:
+            scores = model.evaluate(*validation, batch_size=500, verbose=0)
+            measured |= dict(zip(("val_loss", "val_accuracy"), scores, strict=True))
+        for key, value in measured.items():
+            history.setdefault(key, []).append(float(value))
+        show_progress(epoch, epochs, "epoch")
+    return history
 
-    @tf.function(jit_compile=_xla_pays(model))
-    def one_epoch(batches):
+
+@functools.lru_cache(maxsize=8)  # the graphs of the last eight models
+def _compile_epoch(
+    model: "keras.Model",
+    optimizer: "keras.Optimizer",
+    loss: Any,
+    trained: tuple[int, ...],
+) -> Callable:
+    """Return one epoch of `fit` as a graph; the arguments are what it depends on."""
+    import tensorflow as tf
+
+    variables = model.trainable_variables
+
+    @tf.function(jit_compile=xla_pays(model.layers))
+    def one_epoch(x: Any, y: Any, batches: Any) -> Any:
         total, right = tf.constant(0.0), tf.constant(0, tf.int64)
         for batch in batches:
             labels = tf.gather(y, batch)
@@ -150,32 +160,172 @@ def fit(
             right += tf.math.count_nonzero(tf.argmax(logits, axis=1) == labels)
         return total, right
 
-    size = min(batch_size, len(train.y))
-    steps = len(train.y) // size
-    history: dict[str, list[float]] = {}
-    for epoch in range(1, epochs + 1):
-        order = np.random.permutation(len(train.y))[: steps * size]
-        total, right = one_epoch(tf.constant(order.reshape(steps, size), tf.int32))
-        measured = {"loss": total / steps, "accuracy": right / (steps * size)}
-        if validation is not None:
-            scores = model.evaluate(*validation, batch_size=500, verbose=0)
-            measured |= dict(zip(("val_loss", "val_accuracy"), scores, strict=True))
-        for key, value in measured.items():
-            history.setdefault(key, []).append(float(value))
-        _show_progress(epoch, epochs, "epoch")
-    return history
+    return one_epoch
 
 
-def _xla_pays(model: "keras.Model") -> bool:
-    """XLA doubles the speed of dense networks; convolutions and dropout crawl."""
+def compile_loop(
+    loss_of: Callable,
+    variables: "Sequence[keras.Variable]",
+    optimizer: "keras.Optimizer",
+    xla: bool = False,
+) -> Callable:
+    """Compile a training with a loss of its own, all updates in one graph.
+
+    Every call of the result is a training from the variables' present values,
+    with the optimiser as it is now.
+
+    Args:
+        loss_of: the loss of one update, a scalar. It is called with what is given
+            in every update, and then with this update's row of each array in
+            `steps`: `loss_of(*given, *rows)`.
+        variables: what the training changes, e.g. `model.trainable_variables`.
+        optimizer: one that has trained nothing yet.
+        xla: whether XLA compiles the graph, see `xla_pays`.
+
+    Returns:
+        `train(given, steps, rates=None)`. `given` is a list of arrays that every
+        update gets whole, and `steps` a list of arrays with a row for each update.
+        `rates`, (updates, variables), multiplies what the optimiser changes: at
+        the optimiser's own rate 1 they are the learning rates, and 0 freezes.
+        One graph serves all arrays of the same shapes and types.
+
+    Raises:
+        ValueError: by the result, if `steps` and `rates` differ in length or there
+            are none.
+
+    Example:
+        >>> import keras
+        >>> w = keras.Variable(0.0)
+        >>> loss_of = lambda goal, weight: weight * (w - goal) ** 2
+        >>> train = compile_loop(loss_of, [w], keras.optimizers.SGD(0.1))
+        >>> train([3.0], [np.ones(50, np.float32)])
+        >>> round(float(w), 3)
+        3.0
+    """
+    import tensorflow as tf
+
+    variables = list(variables)
+    optimizer.build(variables)
+    blank = [(variable, variable.numpy()) for variable in optimizer.variables]
+
+    @tf.function(jit_compile=xla, reduce_retracing=True)
+    def loop(given: Any, steps: Any, rates: Any) -> None:
+        for i in tf.range(tf.shape(steps[0])[0]):
+            with tf.GradientTape() as tape:
+                loss = loss_of(*given, *[rows[i] for rows in steps])
+            before = [tf.identity(variable) for variable in variables]
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            for table in rates:
+                for k, variable in enumerate(variables):
+                    change = variable - before[k]
+                    variable.assign(before[k] + table[i][k] * change)
+
+    def train(given: Sequence, steps: Sequence, rates: Any = None) -> None:
+        tables = [] if rates is None else [rates]
+        lengths = [len(rows) for rows in (*steps, *tables)]
+        if not steps or len(set(lengths)) != 1 or not lengths[0]:
+            raise ValueError(
+                f"Received arrays of {lengths} rows; expected one row for each "
+                "update in all of them, and at least one update."
+            )
+        for variable, value in blank:
+            variable.assign(value)
+        loop(*tf.nest.map_structure(tf.convert_to_tensor, (given, steps, tables)))
+
+    return train
+
+
+def xla_pays(layers: "Sequence[keras.Layer]") -> bool:
+    """Return whether XLA makes the training of these layers faster on a CPU.
+
+    It doubles the speed of dense networks. Its convolutions and its random numbers
+    for dropout are many times slower than TensorFlow's own.
+    """
     return not any(
         slow in type(layer).__name__.lower()
-        for layer in model.layers
+        for layer in layers
         for slow in ("conv", "dropout")
     )
 
 
-def layer_weights(model: "keras.Model") -> list[list[np.ndarray]]:
+def adam(
+    theta: Sequence,
+    gradients: Sequence,
+    m: Sequence,
+    v: Sequence,
+    t: Any,
+    alpha: Any,
+) -> tuple[list, list, list]:
+    """Return the weights after step `t` of Adam, and the two running means.
+
+    It needs arithmetic only, so it takes NumPy's arrays and TensorFlow's tensors.
+
+    Args:
+        theta: the weights, a list of arrays.
+        gradients: the gradient of the loss for each of them.
+        m: running means of the gradients, zeros before the first step.
+        v: running means of their squares, zeros before the first step.
+        t: number of this step, from 1.
+        alpha: the learning rate: a number, an array that fits all weights, or a
+            list with one of them for each.
+
+    Returns:
+        The new weights, the new `m` and the new `v`, each a list of arrays.
+
+    Source:
+        Kingma and Ba (2015), algorithm 1 in the form of its section 2, with
+        Keras' constants: 0.9, 0.999 and 1e-7.
+
+    Example:
+        >>> theta, m, v = adam([np.array(1.0)], [np.array(4.0)], [0.0], [0.0], 1, 0.1)
+        >>> round(float(theta[0]), 6)
+        0.9
+    """
+    m = [0.9 * a + 0.1 * g for a, g in zip(m, gradients, strict=True)]
+    v = [0.999 * a + 0.001 * g**2 for a, g in zip(v, gradients, strict=True)]
+    alphas = alpha if isinstance(alpha, list) else [alpha] * len(theta)
+    rates = [a * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t) for a in alphas]
+    moved = zip(theta, rates, m, v, strict=True)
+    return [w - rate * a / (b**0.5 + 1e-7) for w, rate, a, b in moved], m, v
+
+
+def glorot(sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+    """Draw weights for a dense network as Keras does: Glorot-uniform, biases zero.
+
+    Args:
+        sizes: the width of each layer, input first; at least two.
+        seed: names the draw.
+
+    Returns:
+        Kernel and bias of each layer in turn, (inputs, outputs) and (outputs,)
+        float32, as `model.set_weights` takes them.
+
+    Raises:
+        ValueError: there are fewer than two widths, or one is below 1.
+
+    Source:
+        Glorot and Bengio (2010), equation 16.
+
+    Example:
+        >>> [array.shape for array in glorot((784, 300, 10), seed=0)]
+        [(784, 300), (300,), (300, 10), (10,)]
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(
+            f"Received the widths {list(sizes)}; expected at least two of at least 1: "
+            "those of the input and of each layer."
+        )
+    rng = np.random.default_rng(seed)
+    theta: list[np.ndarray] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        bound = np.sqrt(6 / (inputs + outputs))
+        kernel = rng.uniform(-bound, bound, (inputs, outputs))
+        theta.append(kernel.astype(np.float32))
+        theta.append(np.zeros(outputs, np.float32))
+    return theta
+
+
+def layer_weights(model: "keras.Model") -> Weights:
     """Return the weights of a model layer by layer, input first.
 
     Layers without weights are left out; of a layer with weights only those
@@ -188,184 +338,57 @@ def layer_weights(model: "keras.Model") -> list[list[np.ndarray]]:
     ]
 
 
-def fresh_weights(model: "keras.Model", seed: int) -> list[list[np.ndarray]]:
+def fresh_weights(model: "keras.Model", seed: int) -> Weights:
     """Return new random weights for a model, as `layer_weights` returns them.
 
-    They are drawn by the initialisers of the model's layers after
-    `set_seed(seed)`; the model keeps its own.
+    They are the weights of `untrained(model, seed)`, drawn without building that
+    model. The model keeps its own weights, and the generators that `set_seed`
+    seeds go on as if nothing had been drawn.
+    """
+    with _generator(seed):
+        layers = [type(layer).from_config(layer.get_config()) for layer in model.layers]
+        for layer, known in zip(layers, model.layers, strict=True):
+            if known.trainable_weights:
+                layer.build_from_config(known.get_build_config())
+    return [
+        [weight.numpy() for weight in layer.trainable_weights]
+        for layer in layers
+        if layer.trainable_weights
+    ]
+
+
+def untrained(model: "keras.Model", seed: int) -> "keras.Model":
+    """Return a model of the same architecture with new random weights.
+
+    They are drawn by the initialisers of the model's layers, as after
+    `set_seed(seed)`; the generators that `set_seed` seeds go on as if nothing had
+    been drawn.
     """
     import keras
 
-    set_seed(seed)
-    return layer_weights(keras.models.clone_model(model))
+    with _generator(seed):
+        return keras.models.clone_model(model)
 
 
-def sweep(
-    source: "keras.Model",
-    strategies: Mapping[str, Strategy],
-    domain: data.ImageData,
-    budgets: Sequence[int],
-    run_seeds: Sequence[int],
-    recipe: Recipe = Recipe(),  # noqa: B008 (immutable)
-) -> dict[str, np.ndarray]:
-    """Train every strategy with every label budget and every seed.
-
-    A seed draws the labelled images, the fresh weights and the order of the
-    images. All strategies share these draws, so they can be compared in pairs.
-    The training loop is traced once for each choice of trained layers and then
-    runs inside the graph: three hundred updates are one call.
-
-    Args:
-        source: the source model; a model of the same architecture is trained.
-            Its last layer must return logits.
-        strategies: name and function of each strategy, see `transfer`.
-        domain: label budgets are drawn from its training part only.
-        budgets: labelled images per class.
-        run_seeds: one run each, e.g. `seeds(10)`.
-        recipe: what all runs have in common.
-
-    Returns:
-        For each strategy its accuracies, shape (budgets, seeds), in [0, 1],
-        on the part that `recipe.part` names.
-
-    Raises:
-        ValueError: there is nothing to run, or the part is unknown.
-        data.DataError: a budget is larger than the training part allows.
-
-    Example:
-        >>> accuracies = sweep(source, strategies, digits, [1, 10], seeds(10))
-        >>> accuracies["fine-tuning"].shape
-        (2, 10)
-    """
-    import keras
-
-    if not (strategies and len(budgets) and len(run_seeds)):
-        raise ValueError(
-            f"Received {len(strategies)} strategies, {len(budgets)} budgets and "
-            f"{len(run_seeds)} seeds; expected at least one of each."
-        )
-    if recipe.part not in PARTS:
-        raise ValueError(
-            f"Unknown part {recipe.part!r}; expected one of {', '.join(PARTS)}."
-        )
-    scored = getattr(domain, recipe.part)
-    set_seed(run_seeds[0])  # a model with dropout draws its seed when it is built
-    model = keras.models.clone_model(source)
-    run = compile_run(model, domain.train, scored)
-    known = layer_weights(source)
-    accuracies = {name: np.empty((len(budgets), len(run_seeds))) for name in strategies}
-    for column, seed in enumerate(run_seeds):
-        fresh = fresh_weights(source, seed)
-        for row, per_class in enumerate(budgets):
-            chosen = data.label_budget(domain.train, per_class, seed)
-            batches = draw_batches(len(chosen), recipe, seed)
-            for name, strategy in strategies.items():
-                start = strategy(known, fresh)
-                accuracies[name][row, column] = run(start, chosen[batches])
-        _show_progress(column + 1, len(run_seeds), "seed")
-    return accuracies
+@contextlib.contextmanager
+def _generator(seed: int) -> Iterator[None]:
+    """Seed for a while the generator from which Keras seeds initialisers and layers."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
-def draw_batches(count: int, recipe: Recipe, seed: int) -> np.ndarray:
-    """Return which of `count` images each update sees, (steps, batch_size) int.
-
-    The images come in shuffled passes, one pass after the other, so each is
-    seen equally often; a batch may run over the end of a pass.
+def show_progress(done: int, total: int, unit: str) -> None:
+    """Rewrite one line on a reader's screen; wipe it when all is done.
 
     Args:
-        count: how many images there are.
-        recipe: how many updates, and how many images in each.
-        seed: names the order.
-
-    Raises:
-        ValueError: the recipe has no updates, or no images in them.
+        done: how many are done.
+        total: how many there are.
+        unit: what is counted, in the singular.
     """
-    if recipe.steps < 1 or recipe.batch_size < 1:
-        raise ValueError(
-            f"Received {recipe.steps} steps of {recipe.batch_size} images; "
-            "expected at least one of each."
-        )
-    rng = np.random.default_rng(seed)
-    passes = -(-recipe.steps * recipe.batch_size // count)
-    stream = np.concatenate([rng.permutation(count) for _ in range(passes)])
-    return stream[: recipe.steps * recipe.batch_size].reshape(recipe.steps, -1)
-
-
-def compile_run(
-    model: "keras.Model", train: data.Split, scored: data.Split
-) -> Callable[[Start, np.ndarray], float]:
-    """Compile one whole training, from its start to its accuracy, as one graph.
-
-    Args:
-        model: the model to train; its weights are overwritten in every run.
-        train: the images that batches index.
-        scored: the images whose accuracy is measured after the last update.
-
-    Returns:
-        A function of a `Start` and of batches, (steps, batch_size) indices
-        into `train`, that returns the accuracy in [0, 1].
-    """
-    import keras
-    import tensorflow as tf
-
-    layers = [layer for layer in model.layers if layer.trainable_weights]
-    initial = [(v, v.numpy()) for v in model.variables]
-    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    x, y = tf.constant(train.x), tf.constant(train.y)
-
-    @functools.cache
-    def trace(trained: tuple[bool, ...]) -> Callable:
-        """Trace the loop for the layers that move; frozen ones cost no gradient."""
-        variables = [
-            variable
-            for layer, moves in zip(layers, trained, strict=True)
-            for variable in (layer.trainable_weights if moves else [])
-        ]
-        # At rate 1 an update of Adam is a direction; each layer scales its own.
-        optimizer = keras.optimizers.Adam(learning_rate=1.0)
-        optimizer.build(variables)
-        initial.extend((v, v.numpy()) for v in optimizer.variables)
-
-        @tf.function(jit_compile=_xla_pays(model))
-        def train_and_score(batches, rates):
-            for batch in batches:
-                with tf.GradientTape() as tape:
-                    logits = model(tf.gather(x, batch), training=True)
-                    loss = loss_of(tf.gather(y, batch), logits)
-                before = [tf.identity(v) for v in variables]
-                optimizer.apply(tape.gradient(loss, variables), variables)
-                for i, variable in enumerate(variables):
-                    variable.assign(before[i] + rates[i] * (variable - before[i]))
-            return tf.argmax(model(scored.x, training=False), axis=1)
-
-        return train_and_score
-
-    def run(start: Start, batches: np.ndarray) -> float:
-        train_and_score = trace(tuple(rate > 0 for rate in start.learning_rates))
-        for variable, value in initial:
-            variable.assign(value)
-        if len(start.frozen):
-            never_trained = zip(model.non_trainable_weights, start.frozen, strict=True)
-            for variable, value in never_trained:
-                variable.assign(value)
-        rates = []
-        for layer, values, rate in zip(
-            layers, start.weights, start.learning_rates, strict=True
-        ):
-            for variable, value in zip(layer.trainable_weights, values, strict=True):
-                variable.assign(value)
-                if rate > 0:
-                    rates.append(rate)
-        predicted = train_and_score(
-            tf.constant(batches, tf.int32), tf.constant(rates, tf.float32)
-        )
-        return float(np.mean(predicted.numpy() == scored.y))
-
-    return run
-
-
-def _show_progress(done: int, total: int, unit: str) -> None:
-    """Rewrite one line on the reader's screen; wipe it when all is done."""
     if "PYTEST_CURRENT_TEST" in os.environ or "BOOK_QUIET" in os.environ:
         return
     line = f"{unit} {done} of {total}" if done < total else ""

@@ -1,53 +1,56 @@
 """Fixtures that several test modules share: the built website and its pages."""
 
 import os
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sphinx_external_toc.parsing import parse_toc_yaml
+from building import run_jupyter_book, site_pages
+from small_book import write_small_book
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = "from jupyter_book.cli.main import main; main()"  # what `jupyter-book` runs
-
-
-def toc_pages() -> list[str]:
-    """Return the pages of the book in reading order, as paths without suffix."""
-    return list(parse_toc_yaml(ROOT / "_toc.yml"))
+from helpers.paths import ROOT
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `site_page` once for every page of the book."""
     if "site_page" in metafunc.fixturenames:
-        metafunc.parametrize("site_page", toc_pages(), scope="session")
+        metafunc.parametrize("site_page", site_pages(), scope="session")
 
 
-def run_jupyter_book(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Build the book in a folder.
+def build_site() -> str:
+    """Build the website, with warnings as errors.
 
-    Args:
-        folder: The folder that holds `_config.yml`.
-        *options: More options of `jupyter-book build`.
-
-    Returns:
-        The finished process, with its output and its errors as text.
-    """
-    command = [sys.executable, "-c", BUILD, "build", str(folder), *options]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False
-    )
-
-
-def build_once(shared: Path) -> str:
-    """Build the site, once for all workers of a test run.
-
-    Args:
-        shared: A folder that this run's first worker makes and the others find.
+    With `--all`, because Sphinx takes no notice of a change of the extension.
 
     Returns:
         What went wrong; empty if nothing did.
+    """
+    done = run_jupyter_book(ROOT, "--all", "-W", "--keep-going", "-n", "-q")
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def build_small_book(folder: Path) -> str:
+    """Write the small book and build it, with warnings as errors.
+
+    Returns:
+        What went wrong; empty if nothing did.
+    """
+    folder.mkdir()
+    write_small_book(folder)
+    done = run_jupyter_book(folder, "-W", "--keep-going", "-n", "-q")
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def once(shared: Path, build: Callable[[], str]) -> str:
+    """Build something, once for all workers of a test run.
+
+    Args:
+        shared: A folder that this run's first worker makes and the others find.
+        build: What to do; returns a report.
+
+    Returns:
+        The report, whoever has built.
     """
     report = shared / "report.txt"
     try:
@@ -58,9 +61,7 @@ def build_once(shared: Path) -> str:
         return report.read_text(encoding="utf-8")
     text = "the build was interrupted"
     try:
-        # --all: Sphinx repeats no warning of a page that it does not read again.
-        done = run_jupyter_book(ROOT, "--all", "-W", "--keep-going", "-n", "-q")
-        text = "" if done.returncode == 0 else done.stdout + done.stderr
+        text = build()
     finally:
         draft = shared / "draft.txt"
         draft.write_text(text, encoding="utf-8")
@@ -69,20 +70,34 @@ def build_once(shared: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all workers of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def site(shared_folder: Path) -> Path:
     """Return the folder of the built website, built anew with warnings as errors.
 
     The environment variable `SITE_DIR` names a folder to test as it is instead.
     """
     if "SITE_DIR" in os.environ:
         return Path(os.environ["SITE_DIR"]).resolve()
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # the one that all workers of this run share
-    problems = build_once(folder / "site-build")
+    problems = once(shared_folder / "site-build", build_site)
     if problems:
         pytest.fail(f"the website does not build:\n{problems}", pytrace=False)
     return ROOT / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def small_book(shared_folder: Path) -> Path:
+    """Return the folder of the small book, whose site is in `_build/html`."""
+    folder = shared_folder / "small-book"
+    problems = once(shared_folder / "small-build", lambda: build_small_book(folder))
+    if problems:
+        pytest.fail(f"the small book does not build:\n{problems}", pytrace=False)
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,10 +3,8 @@
 import ast
 import base64
 import csv
-import inspect
 import json
 import re
-import subprocess
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +14,12 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from helpers import claims, models
+from helpers import checkpoints, pages
+from helpers.paths import ROOT
 from tools import notebooks
 
-ROOT = notebooks.ROOT
-PAGES = notebooks.toc_pages()
-NOTEBOOKS = notebooks.toc_notebooks()
+PAGES = pages.toc_pages()
+NOTEBOOKS = pages.toc_notebooks()
 FAQ = ROOT / "book" / "faq.ipynb"  # has sections of its own
 CHAPTERS = [
     path for path in NOTEBOOKS if path.parent.name != "appendix" and path != FAQ
@@ -29,9 +27,23 @@ CHAPTERS = [
 BACKGROUND = ROOT / "book" / "background.ipynb"
 APPENDIX = ROOT / "book" / "appendix"
 
+# Chapters whose statements are still bare checks. Whoever rewrites one takes it off
+# this list, which may only become shorter; a new chapter never stands here.
+NOT_CONVERTED = {
+    *("concepts/networks", "concepts/learning", "concepts/transfer"),
+    *("math/gradient_descent", "math/backpropagation", "math/transfer"),
+    *("code/mnist", "code/strategies", "code/new_labels", "code/distillation"),
+    *("challenges/scarce_data", "challenges/compute", "challenges/scale_out"),
+    *("challenges/interpretability", "challenges/generalisation"),
+    *("challenges/adaptation", "challenges/forgetting", "challenges/trends"),
+}
+CONVERTED = [p for p in CHAPTERS if pages.page_name(p) not in NOT_CONVERTED]
+STORY_FINDINGS = 8  # in a chapter, before its exercises
+FRESH_SEEDS = 10  # under which every finding has been replicated
+
 TAGS = {"hide-input", "hide-cell", "nbval-ignore-output", "raises-exception"}
 FOLDED = {"hide-input", "hide-cell"}
-CELL_LINES, FOLDED_LINES, COLUMNS = 15, 25, 80
+CELL_LINES, FOLDED_LINES = 15, 25
 IMAGE_BYTES, IMAGES_BYTES = 100_000, 600_000
 FIGURE = "<Figure size 900x"  # 6 inches at the 150 dots of the one style file
 SLIDER, PNG = '<figure class="slider">', "data:image/png;base64,"
@@ -57,6 +69,7 @@ def name(path: Path) -> str:
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=name)
+every_converted = pytest.mark.parametrize("path", CONVERTED, ids=name)
 
 
 @cache
@@ -83,18 +96,28 @@ def prose(path: Path) -> str:
     return "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
 
 
-def claim_texts(source: str) -> list[str]:
-    """Return the texts of a cell's claims: written out, about something computed."""
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    made = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "claim"]
-    for call in made:
-        assert len(call.args) == 2, "a claim is claim(text, condition)"
-        text, condition = call.args
-        assert isinstance(text, ast.Constant), "a claim's text is a plain string"
-        assert any(isinstance(node, ast.Name) for node in ast.walk(condition)), (
-            f"this claim cannot fail: {text.value}"
-        )
-    return [call.args[0].value for call in sorted(made, key=lambda c: c.lineno)]
+def stated(source: str) -> list[tuple[str, str]]:
+    """Return what a cell states: `claim` or `check` with its sentence, in order.
+
+    Each sentence is written out, and rests on something computed.
+    """
+    found = []
+    for call in ast.walk(ast.parse(source)):
+        match call:
+            case ast.Call(func=ast.Name(id="claim" | "check" as kind)):
+                assert len(call.args) == 2, f"it is {kind}(sentence, ...)"
+                sentence, ground = call.args
+                assert isinstance(sentence, ast.Constant), f"{kind} a plain string"
+                assert any(isinstance(node, ast.Name) for node in ast.walk(ground)), (
+                    f"this cannot fail: {sentence.value}"
+                )
+                found.append((call.lineno, kind, sentence.value))
+    return [(kind, sentence) for _, kind, sentence in sorted(found)]
+
+
+def findings(path: Path) -> list[pages.Statement]:
+    """Return the findings that a page has stored, without its checks."""
+    return [one for one in pages.statements(path) if one.evidence]
 
 
 def section(path: Path, heading: str) -> str:
@@ -113,16 +136,14 @@ def test_the_toc_names_every_page_and_no_other() -> None:
         path
         for ending in ("*.md", "*.ipynb")
         for path in (ROOT / "book").rglob(ending)
-        if not {"_site", "checkpoints", ".ipynb_checkpoints"}
-        & set(path.relative_to(ROOT).parts)
+        if not {"checkpoints", ".ipynb_checkpoints"} & set(path.relative_to(ROOT).parts)
     }
     assert found == set(PAGES) - {ROOT / "index.md"}
 
 
-def test_the_readme_is_short_and_its_commands_exist() -> None:
+def test_the_commands_that_the_texts_name_exist() -> None:
     """The README holds all targets of the Makefile; nobody names another one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(readme.splitlines()) <= 80
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
     assert set(COMMAND.findall(readme)) == targets - {"help"}
@@ -142,33 +163,6 @@ def test_the_lock_holds_what_the_requirements_pin() -> None:
     for package in packages:
         assert re.fullmatch(r"[\w-]+==[\w.]+", package), f"{package}: pin exactly"
         assert package in locked
-
-
-def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
-    """The project speaks of itself alone."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\0")
-    words = re.compile(
-        "|".join(["py" + "pi.org", "npm" + "js", "/wo" + "rk/", "/ro" + "ot/"])
-    )
-    texts = [ROOT / f for f in listed if not f.endswith((".keras", ".png"))]
-    found = [
-        name(path)
-        for path in texts
-        if path.is_file() and words.search(path.read_text(encoding="utf-8"))
-    ]
-    assert found == []
-
-
-@pytest.mark.parametrize("path", PAGES, ids=name)
-def test_the_prose_does_without_empty_words(path: Path) -> None:
-    """What is simple to one reader is not to the next."""
-    assert not re.findall(r"\b(simply|obviously|powerful)\b", prose(path), re.I)
 
 
 # --- Every notebook ---------------------------------------------------------------
@@ -193,13 +187,12 @@ def test_cells_carry_known_tags_only(path: Path) -> None:
 
 
 @every_notebook
-def test_cells_are_short_and_narrow(path: Path) -> None:
+def test_cells_are_short(path: Path) -> None:
     """One idea a cell: 15 lines, 25 where the code is folded away."""
     for cell in code(path):
         lines = cell.source.splitlines()
         limit = FOLDED_LINES if tags(cell) & FOLDED else CELL_LINES
         assert 0 < len(lines) <= limit, (cell.id, len(lines))
-        assert max(map(len, lines)) <= COLUMNS, cell.id
 
 
 @every_notebook
@@ -213,7 +206,7 @@ def test_cells_hold_python_only(path: Path) -> None:
 
 @every_notebook
 def test_imports_stand_in_the_first_code_cell(path: Path) -> None:
-    """A reader sees at once what a page needs; of our names, `claim` stands alone."""
+    """A reader sees at once what a page needs; of our names, few stand alone."""
     first = ast.walk(ast.parse(code(path)[0].source))
     alone = {
         alias.name
@@ -221,7 +214,9 @@ def test_imports_stand_in_the_first_code_cell(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and node.module.startswith("helpers.")
         for alias in node.names
     }
-    assert alone <= {"claim"}, "import the module and keep calls qualified"
+    assert alone <= {"ROOT", "check", "claim", "unmeasured"}, (
+        "import the module and keep calls qualified"
+    )
     for cell in code(path)[1:]:
         body = ast.parse(cell.source).body
         if all(isinstance(node, ast.Import) for node in body):
@@ -236,34 +231,38 @@ def test_imports_stand_in_the_first_code_cell(path: Path) -> None:
 
 
 @every_notebook
-def test_claims_are_stored_as_the_source_states_them(path: Path) -> None:
-    """Each claim has run and held, and none is proved that no cell makes."""
-    texts: list[str] = []
+def test_statements_are_stored_as_the_source_states_them(path: Path) -> None:
+    """Each has run and held, and none is stored that no cell makes."""
+    sentences: list[str] = []
     for cell in code(path):
-        written = claim_texts(cell.source)
-        printed = "".join(output.get("text", "") for output in cell.outputs)
-        stored = [line[2:] for line in printed.splitlines() if line.startswith("✓ ")]
-        assert stored == written, cell.id
+        written = stated(cell.source)
+        stored = pages.statements_of([cell], "")
+        assert [one.sentence for one in stored] == [text for _, text in written], (
+            cell.id
+        )
+        for one, (kind, sentence) in zip(stored, written, strict=True):
+            assert one.held, (cell.id, sentence)
+            assert bool(one.evidence) == (kind == "claim"), (cell.id, sentence)
         if written:
             assert "nbval-ignore-output" not in tags(cell), f"{cell.id}: not compared"
-        texts += written
-    assert len(texts) == len(set(texts)), "a claim stands twice"
-    assert not [text for text in texts if text.endswith(".")], "no full stop"
-    assert texts == notebooks.stored_claims(path)
+        sentences += [one.sentence for one in stored]
+    assert len(sentences) == len(set(sentences)), "a sentence stands twice"
+    assert not [text for text in sentences if text.endswith(".")], "no full stop"
+    assert sentences == [one.sentence for one in pages.statements(path)]
 
 
 @every_notebook
-def test_an_ignored_output_is_followed_by_a_claim(path: Path) -> None:
+def test_an_ignored_output_is_followed_by_a_statement(path: Path) -> None:
     """What nbval does not compare, the next compared cell must state, unfolded."""
     waiting = ""
     for cell in code(path):
         if "nbval-ignore-output" in tags(cell):
             waiting = cell.id
         elif waiting:
-            assert claim_texts(cell.source), f"no claim after {waiting}"
+            assert stated(cell.source), f"nothing is stated after {waiting}"
             assert "hide-cell" not in tags(cell), f"only a solution after {waiting}"
             waiting = ""
-    assert not waiting, f"no claim after {waiting}"
+    assert not waiting, f"nothing is stated after {waiting}"
 
 
 @every_notebook
@@ -332,6 +331,67 @@ def test_figures_are_small_and_described(path: Path) -> None:
     assert total <= IMAGES_BYTES, total
 
 
+# --- Findings, and the chapters that state them -----------------------------------
+
+
+def test_the_list_of_chapters_that_are_not_converted_only_shrinks() -> None:
+    assert len(NOT_CONVERTED) <= 18
+    assert {pages.page_name(path) for path in CHAPTERS} >= NOT_CONVERTED
+
+
+@every_chapter
+def test_findings_stand_in_converted_chapters_and_each_has_a_cell(path: Path) -> None:
+    """One finding a cell, so that the cell's id names it; a story has eight at most."""
+    told = 0
+    for cell in code(path):
+        kinds = [kind for kind, _ in stated(cell.source)]
+        count = kinds.count("claim")
+        assert count == 0 or kinds == ["claim"], f"{cell.id}: a finding stands alone"
+        told += count if "hide-cell" not in tags(cell) else 0
+    assert told <= STORY_FINDINGS
+    assert (told > 0) == (path in CONVERTED)
+
+
+@every_converted
+def test_no_finding_is_near_its_bar(path: Path) -> None:
+    """An interval ends at least one of its own half-widths away from its bar."""
+    near = {
+        one.id: f"{pages.measured(one.evidence).margin:.2f} half-widths: {one.evidence}"
+        for one in findings(path)
+        if pages.measured(one.evidence).margin < 1
+    }
+    assert not near, "reword or measure better; do not move the bar to please this"
+
+
+@every_converted
+def test_findings_were_replicated_and_held(path: Path) -> None:
+    """Under ten seeds that nobody looked at: each under nine of ten at least."""
+    table = pages.replications()
+    for one in findings(path):
+        rows = [
+            row
+            for row in table
+            if (row.finding, row.sentence) == (one.id, one.sentence)
+            and row.asked == pages.measured(one.evidence).asked
+        ]
+        held = sum(row.held for row in rows)
+        page = name(path)
+        assert len(rows) >= FRESH_SEEDS, (
+            f"{one.id}: {len(rows)} of {FRESH_SEEDS} seeds; "
+            f'make replicate SEEDS="..." NOTEBOOKS={page}'
+        )
+        assert held >= 0.9 * len(rows), f"{one.id} held under {held} of {len(rows)}"
+
+
+def test_nearly_all_findings_held_under_every_seed() -> None:
+    """At least 95 % of them; and the table speaks of findings of the book only."""
+    known = {one.id for path in CONVERTED for one in findings(path)}
+    table = pages.replications()
+    assert {row.finding for row in table} <= known
+    failed = {row.finding for row in table if not row.held}
+    assert len(failed) <= 0.05 * len(known), failed
+
+
 # --- Every chapter ----------------------------------------------------------------
 
 
@@ -370,7 +430,7 @@ def test_every_exercise_has_an_executed_solution_with_a_claim(path: Path) -> Non
     folded = [cell for cell in code(path) if "hide-cell" in tags(cell)]
     assert [cell.id for cell in answers] == [cell.id for cell in folded]
     for cell in folded:
-        assert claim_texts(cell.source), cell.id
+        assert stated(cell.source), cell.id
 
 
 @every_chapter
@@ -415,25 +475,32 @@ def test_every_citation_resolves(path: Path) -> None:
 def test_every_yardstick_names_its_source_and_its_difference() -> None:
     """Published rows cite the bibliography; rows of ours say why they differ."""
     bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
-    with claims.YARDSTICKS.open(encoding="utf-8", newline="") as file:
+    with pages.YARDSTICKS.open(encoding="utf-8", newline="") as file:
         groups = {row["group"] for row in csv.DictReader(file)}
-    stated = {text for path in CHAPTERS for text in notebooks.stored_claims(path)}
-    for row in [row for group in groups for row in claims.yardsticks(group)]:
+    for row in [row for group in groups for row in pages.yardsticks(group)]:
         assert row.set_up, row
         assert row.published, row
         assert f"{{{row.source}," in bibliography, row
-        assert bool(row.checkpoint or row.claim) == bool(row.why), row
-        assert not row.claim or row.claim in stated, row
-        assert row.checkpoint in ["", *models.checkpoint_names()], row
+        assert bool(row.checkpoint or row.statement) == bool(row.why), row
+        assert not row.statement or pages.find(row.statement).held, row
+        assert row.checkpoint in ["", *checkpoints.names()], row
 
 
 def test_every_public_helper_is_used() -> None:
     """What no page, tool or benchmark uses is not the book's to keep."""
-    modules = {path.stem: path for path in (ROOT / "helpers").glob("[a-z]*.py")}
+    modules = {
+        path.parent.name if path.parent.name == "data" else path.stem: []
+        for path in (ROOT / "helpers").rglob("[a-z]*.py")
+    }
     sources = [("", cell.source) for path in NOTEBOOKS for cell in code(path)]
-    sources += [(module, path.read_text()) for module, path in modules.items()]
-    for folder in ("tools", "benchmarks", "book/checkpoints"):
-        sources += [("", path.read_text()) for path in (ROOT / folder).glob("*.py")]
+    for path in (ROOT / "helpers").rglob("[a-z]*.py"):
+        module = "data" if path.parent.name == "data" else path.stem
+        text = path.read_text(encoding="utf-8")
+        modules[module].append(text)
+        sources.append((module, text))
+    for folder in ("tools", "benchmarks", "site", "."):
+        paths = (ROOT / folder).glob("*.py")
+        sources += [("", path.read_text(encoding="utf-8")) for path in paths]
     used = set()
     for here, source in sources:
         for node in ast.walk(ast.parse(source)):
@@ -441,11 +508,12 @@ def test_every_public_helper_is_used() -> None:
                 case ast.Attribute(value=ast.Name(id=module), attr=helper):
                     used.add((module, helper))
                 case ast.ImportFrom(module=str(module), names=names):
-                    used |= {(module.removeprefix("helpers."), n.name) for n in names}
+                    module = module.removeprefix("helpers.").partition(".")[0]
+                    used |= {(module, n.name) for n in names}
                 case ast.Name(id=helper, ctx=ast.Load()):
                     used.add((here, helper))
-    for module, path in modules.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for module, texts in modules.items():
+        for node in ast.parse("\n".join(texts)).body:
             constants = getattr(node, "targets", [])
             names = [target.id for target in constants if isinstance(target, ast.Name)]
             names += [node.name] if hasattr(node, "name") else []
@@ -453,22 +521,12 @@ def test_every_public_helper_is_used() -> None:
             assert public <= used, f"used nowhere: {public - used}"
 
 
-def test_numbers_in_prose_about_the_dense_network_are_its_numbers() -> None:
-    """235,146 parameters stand in several texts: all of them mean the same."""
-    count = f"{models.checkpoint_card('mnist-dense')['parameters']:,}"
-    first_layer = f"{(28 * 28 + 1) * 256:,}"
-    for path in PAGES:
-        for found in re.findall(r"\b2\d\d,\d{3}\b", prose(path)):
-            assert found in (count, first_layer), (name(path), found)
-    assert count in inspect.getdoc(models.dense_network)
-
-
-def test_the_bar_of_a_claim_is_the_published_number() -> None:
+def test_the_bar_of_a_statement_is_the_published_number() -> None:
     """The chapter says that its bar is the row of 500 and 150 units."""
-    rows = claims.yardsticks("MNIST test error")
+    rows = pages.yardsticks("MNIST test error")
     bar = next(row.published for row in rows if "500 and 150" in row.set_up)
-    stated = notebooks.stored_claims(ROOT / "book" / "code" / "mnist.ipynb")
-    assert any(f"below {bar} on" in text for text in stated), bar
+    found = pages.statements(ROOT / "book" / "code" / "mnist.ipynb")
+    assert any(f"below {bar} on" in one.sentence for one in found), bar
 
 
 def test_versions_in_the_text_are_the_pinned_ones() -> None:
@@ -492,28 +550,20 @@ def test_everybody_names_the_same_versions_of_python() -> None:
         assert f"{', '.join(others)} or {last}" in text, file
 
 
-def test_the_questions_are_the_articles_five_and_ten_more() -> None:
-    """Each has an answer of 120 words at most, and its evidence in the next cell."""
+def test_the_evidence_of_every_answer_stands_in_the_next_cell() -> None:
+    """Folded: a reader sees the answer first. Fifteen questions, fifteen evidences."""
     cells = read(FAQ).cells
-    asked = {"The article's five": [], "Ten more": []}
-    for cell, after in pairwise(cells):
-        if heading := re.search(r"^## (.+)$", cell.source, re.M):
-            part = asked[heading.group(1)]
-        if question := re.search(r"^### (.+\?)$", cell.source, re.M):
-            part.append(question.group(1))
-            answer = cell.source.split(question.group(0))[1]
-            words = re.sub(r"\]\([^)]*\)|\{cite:\w+\}`[^`]*`", "]", answer)
-            assert len(words.split()) <= 120, question.group(1)
-            assert after.cell_type == "code", question.group(1)
-            assert after.source.startswith("evidence("), question.group(1)
-            assert tags(after) == {"hide-input"}, question.group(1)
-    assert {part: len(set(found)) for part, found in asked.items()} == {
-        "The article's five": 5,
-        "Ten more": 10,
-    }
+    asked = [
+        pair for pair in pairwise(cells) if re.search("^### ", pair[0].source, re.M)
+    ]
+    assert len(asked) == sum(cell.source.startswith("evidence(") for cell in cells)
+    for question, after in asked:
+        assert after.cell_type == "code", question.source
+        assert after.source.startswith("evidence("), question.source
+        assert tags(after) == {"hide-input"}, question.source
 
 
-def test_the_evidence_of_every_answer_is_claimed_by_its_chapter() -> None:
+def test_the_evidence_of_every_answer_is_stated_by_its_chapter() -> None:
     """Read from the page as stored, without the page's own look-up."""
     for cell in code(FAQ):
         if not cell.source.startswith("evidence("):
@@ -521,32 +571,8 @@ def test_the_evidence_of_every_answer_is_claimed_by_its_chapter() -> None:
         text, shown = cell.outputs[0].data["text/markdown"], 0
         for part in re.split(r"^(?=\[)", text, flags=re.M)[1:]:
             chapter = re.search(r"\]\((\S+\.ipynb)\)", part).group(1)
-            stated = notebooks.stored_claims(FAQ.parent / chapter)
-            claimed = re.findall(r"^- ✓ (.+)$", part, re.M)
-            assert set(claimed) <= set(stated), (chapter, set(claimed) - set(stated))
-            shown += len(claimed)
+            known = {one.sentence for one in pages.statements(FAQ.parent / chapter)}
+            quoted = set(re.findall(r"^- ✓ (.+)$", part, re.M))
+            assert quoted <= known, (chapter, quoted - known)
+            shown += len(quoted)
         assert shown >= 2, cell.id
-
-
-@every_chapter
-def test_a_chapter_that_is_there_is_not_called_planned(path: Path) -> None:
-    """The map of the book and the glossary link to it."""
-    page = path.relative_to(ROOT / "book")
-    assert f"`{page.with_suffix('')}`" not in prose(APPENDIX / "glossary.md")
-    if path != BACKGROUND:
-        assert f"({page})" in section(BACKGROUND, "Map of the book")
-
-
-@pytest.mark.parametrize("path", PAGES, ids=name)
-def test_a_link_to_a_chapter_says_its_name(path: Path) -> None:
-    """Readers know titles, not file names; where a title is quoted, it is the one."""
-    for label, target in re.findall(r"\[([^][]+)\]\(([^)\s#]+\.ipynb)\)", prose(path)):
-        words = " ".join(label.split())
-        assert not re.fullmatch(r"\w+/\w+", words), f"{words} is the name of a file"
-        if path.parent == APPENDIX:
-            title = notebooks.title(path.parent / target)
-            assert words == title or words.islower(), f"{words} is called {title}"
-
-
-def test_the_map_of_the_book_leads_to_the_questions() -> None:
-    assert "(faq.ipynb)" in section(BACKGROUND, "Map of the book")

@@ -6,6 +6,7 @@ it look at these notes. Everything that can be unfolded is unfolded first.
 
 import functools
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from conftest import toc_pages
+from building import site_pages
 from playwright.sync_api import Browser, Page, Response, sync_playwright
+from small_book import GAIN
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CUT_OFF = (
@@ -57,6 +59,21 @@ FORMULAS = """() => {
     bare: bare.map((f) => f.textContent),
     errors: [...errors].map((e) => e.textContent),
   };
+}"""
+
+# axe-core looks at each of thousands of words of code, and at the hundreds of shapes
+# of a formula, which is one picture. One word of each kind and place stays.
+THIN_OUT = """() => {
+  const seen = new Set();
+  for (const word of document.querySelectorAll(".highlight span")) {
+    const kind = [];
+    for (let e = word; e; e = e.parentElement) kind.push(e.className);
+    const key = kind.join("/");
+    if (seen.has(key)) word.remove();
+    seen.add(key);
+  }
+  for (const picture of document.querySelectorAll("mjx-container > svg"))
+    picture.replaceChildren();
 }"""
 
 # What sticks out of the page, and what is cut off where nobody can scroll to it.
@@ -199,15 +216,14 @@ def new_page(browser: Browser, notes: Visit) -> Page:
 
 
 def check_accessibility(page: Page) -> list[str]:
-    """Return what axe-core finds on a page as it stands, one line a finding."""
+    """Return what axe-core finds on a page, one line a violation, and thin the page."""
+    page.evaluate(THIN_OUT)
     options = {
         "runOnly": {"type": "tag", "values": list(AXE_TAGS)},
         "resultTypes": ["violations"],
         "preload": False,  # else axe-core itself asks for style sheets that are not
     }
-    # The insides of a formula are hundreds of shapes of which it is one picture.
-    context = {"exclude": [["mjx-container > svg"]]}
-    found = Axe().run(page, context=context, options=options).response["violations"]
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{item['impact']}: {item['id']}: {node['html'][:120]}"
         for item in found
@@ -322,6 +338,18 @@ def test_page_is_light(visit: Visit) -> None:
     assert sum(sizes[url] for url in set(sizes) - scripts) <= PAGE_LIMIT
 
 
+def pages_with(selector: str, site: Path, word: str = "") -> list[str]:
+    """Return the addresses of the book's pages that have an element with a word."""
+    found = []
+    for name in site_pages():
+        text = (site / f"{name}.html").read_text(encoding="utf-8")
+        elements = BeautifulSoup(text, "html.parser").select(selector)
+        if any(word in element.get_text() for element in elements):
+            found.append(f"/{name}.html")
+    return found
+
+
+SLIDER = "figure.slider"
 SLIDERS = """() => [...document.querySelectorAll("figure.slider")].map((box) => ({
   name: box.querySelector("label").textContent.trim(),
   value: box.querySelector("input").getAttribute("aria-valuetext"),
@@ -331,13 +359,15 @@ SLIDERS = """() => [...document.querySelectorAll("figure.slider")].map((box) => 
 }))"""
 
 
-def test_sliders_move_by_the_keyboard(browser: Browser, address: str) -> None:
+def test_sliders_move_by_the_keyboard(
+    browser: Browser, address: str, site: Path
+) -> None:
     """Each step shows the next frame alone, and says what it stands for."""
     notes = new_notes()
     page = new_page(browser, notes)
     seen = 0
-    for name in toc_pages():
-        page.goto(f"{address}/{name}.html")
+    for name in pages_with(SLIDER, site):
+        page.goto(f"{address}{name}")
         for index, before in enumerate(page.evaluate(SLIDERS)):
             page.locator("figure.slider input").nth(index).focus()
             assert [i for i, _ in before["shown"]] == [0], name
@@ -352,17 +382,6 @@ def test_sliders_move_by_the_keyboard(browser: Browser, address: str) -> None:
     page.context.close()
     assert seen
     assert notes.complaints == []
-
-
-def pages_that_say(word: str, site: Path) -> set[str]:
-    """Return the addresses of the book's pages that have a word in a paragraph."""
-    found = set()
-    for name in toc_pages():
-        text = (site / f"{name}.html").read_text(encoding="utf-8")
-        paragraphs = BeautifulSoup(text, "html.parser").select("article p")
-        if any(word in paragraph.get_text() for paragraph in paragraphs):
-            found.add(f"/{name}.html")
-    return found
 
 
 def test_search_finds_fine_tuning(browser: Browser, address: str, site: Path) -> None:
@@ -380,10 +399,208 @@ def test_search_finds_fine_tuning(browser: Browser, address: str, site: Path) ->
     )
     violations = check_accessibility(page)
     page.context.close()
-    expected = pages_that_say("fine-tuning", site)
+    expected = pages_with("article p", site, "fine-tuning")
     assert expected
-    assert expected <= set(results)
+    assert set(expected) <= set(results)
     assert violations == []
     assert outside(notes.requests) == []
     assert notes.failures == []
     assert notes.complaints == []
+
+
+# --- Findings, in the small book, opened without a server ---------------------------
+
+FINDINGS = "book/appendix/findings"
+BOX = "Show findings with these words"
+
+# Colour, ground, size and bar of texts.
+TEXTS = """(selectors) => {
+  const ground = (e) => {
+    for (let p = e; p; p = p.parentElement) {
+      const color = getComputedStyle(p).backgroundColor;
+      if (color !== "rgba(0, 0, 0, 0)") return color;
+    }
+  };
+  return [...document.querySelectorAll(selectors)].map((e) => ({
+    text: e.textContent,
+    color: getComputedStyle(e).color,
+    ground: ground(e),
+    size: parseFloat(getComputedStyle(e).fontSize),
+    bar: parseFloat(getComputedStyle(e.closest(".output") ?? e).borderLeftWidth),
+  }));
+}"""
+KINDS = {
+    "evidence": ".evidence, .replication, .findings-filter output",
+    "sentence": ".finding .sentence, .findings .sentence",
+    "check": ".check .sentence, .checks",
+}
+
+
+class Look(NamedTuple):
+    """How a page looks in one theme and width of the window."""
+
+    violations: list[str]  # what axe-core found
+    too_wide: list[str]
+    texts: dict[str, list[dict[str, Any]]]  # by kind
+
+
+Looks = dict[tuple[str, int], Look]  # by theme and width
+
+
+@pytest.fixture(scope="module")
+def small_address(small_book: Path) -> str:
+    """Return the address of the small book's site in the file system."""
+    return (small_book / "_build" / "html").as_uri()
+
+
+@pytest.fixture(scope="module", params=[FINDINGS, "book/first"])
+def looks(
+    request: pytest.FixtureRequest, browser: Browser, small_address: str
+) -> Looks:
+    """Look at a page with findings, in both themes and widths."""
+    notes = new_notes()
+    page = new_page(browser, notes)
+    page.goto(f"{small_address}/{request.param}.html")
+    page.add_style_tag(content=STILL)
+    found = {}
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(f"document.documentElement.dataset.theme == '{theme}'")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(READY)
+            found[theme, width] = Look(
+                violations=check_accessibility(page),
+                too_wide=page.evaluate(TOO_WIDE),
+                texts={kind: page.evaluate(TEXTS, css) for kind, css in KINDS.items()},
+            )
+    page.context.close()
+    assert notes.complaints == []
+    return found
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_findings_are_accessible(looks: Looks, theme: str, width: int) -> None:
+    """axe-core finds nothing, and nothing sticks out, on a telephone either."""
+    assert looks[theme, width].violations == []
+    assert looks[theme, width].too_wide == []
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of an opaque colour, as WCAG 2.2 defines it."""
+    channels = [int(part) / 255 for part in re.findall(r"\d+", color)]
+    assert len(channels) == 3, f"{color} is not opaque"
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(text: dict[str, Any]) -> float:
+    """Return the contrast of a text with its ground, 1 to 21, as in WCAG 2.2."""
+    dark, light = sorted(luminance(text[key]) for key in ("color", "ground"))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_evidence_is_quiet_and_readable(looks: Looks, theme: str) -> None:
+    """It is smaller than its sentence, and never too small or pale; checks as well."""
+    texts = looks[theme, 390].texts
+    quiet = texts["evidence"] + texts["check"]
+    assert texts["evidence"]
+    assert texts["check"]
+    assert [text for text in quiet if contrast(text) < 4.5] == []
+    assert [text for text in quiet if text["size"] < 12] == []
+    smallest = min(text["size"] for text in texts["sentence"])
+    assert [text for text in quiet if text["size"] >= smallest] == []
+    assert [text for text in texts["check"] if text["bar"]] == []
+
+
+def test_findings_are_read_out_with_their_evidence(
+    browser: Browser, small_address: str
+) -> None:
+    """The accessibility tree has sentence and evidence, in this order."""
+    page = new_page(browser, new_notes())
+    page.goto(f"{small_address}/book/first.html")
+    heard = page.locator("#finding-gain").aria_snapshot()
+    page.context.close()
+    gain = "✓ it 'gains' -- by more than 5 points Evidence: "
+    assert f"{gain}{GAIN}" in " ".join(heard.split())
+
+
+class Listed(NamedTuple):
+    """What the page of findings shows at one moment."""
+
+    sentences: list[str]
+    count: str  # as it is said to those who only hear the page
+    chapters: list[str]  # headings
+    entries: list[str]  # of the table of contents
+
+
+def look_at_list(page: Page) -> Listed:
+    """Write down what the page of findings shows."""
+    parts = {
+        "sentences": ".findings .sentence",
+        "count": "output",
+        "chapters": "h2 > :first-child",
+        "entries": ".bd-sidebar-secondary .toc-entry",
+    }
+    seen = {
+        name: [
+            " ".join(text.split())
+            for text in page.locator(css).filter(visible=True).all_inner_texts()
+        ]
+        for name, css in parts.items()
+    }
+    [count] = seen.pop("count")
+    return Listed(count=count, **seen)
+
+
+def test_filter_works_by_keyboard(browser: Browser, small_address: str) -> None:
+    """Words reduce the list, the count is said, and Escape brings all back."""
+    notes = new_notes()
+    page = new_page(browser, notes)
+    page.goto(f"{small_address}/{FINDINGS}.html")
+    whole = look_at_list(page)
+    page.get_by_role("link", name="How to reproduce this book").focus()
+    page.keyboard.press("Tab")
+    labelled = page.evaluate("document.activeElement.labels?.[0]?.textContent")
+    page.keyboard.type("FIRST points")  # of the chapter's title, of the sentence
+    some = look_at_list(page)
+    said = page.get_by_role("status").all_inner_texts()
+    page.keyboard.press("Tab")
+    next_stop = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.type(" and nothing of the kind")
+    none = look_at_list(page)
+    page.keyboard.press("Enter")  # sends nothing anywhere
+    page.keyboard.press("Escape")
+    again = look_at_list(page)
+    page.context.close()
+    last = "Chapters that make checks only"
+    assert labelled == BOX
+    assert (len(whole.sentences), whole.count) == (5, "5 of 5 findings")
+    assert some.sentences == ["it 'gains' -- by more than 5 points"]
+    assert some.count == "1 of 5 findings"
+    assert some.count in said
+    assert some.entries == ["The first chapter", last]
+    assert some.chapters[0] == next_stop == "The first chapter"
+    assert (none.sentences, none.count) == ([], "0 of 5 findings")
+    assert none.entries == [last]
+    assert again == whole
+    assert notes.complaints == []
+    assert notes.failures == []
+
+
+def test_list_of_findings_is_whole_without_scripts(
+    browser: Browser, small_address: str
+) -> None:
+    """Where no script runs there is no box, and every finding is shown."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{small_address}/{FINDINGS}.html")
+    shown = page.locator(".findings .sentence").filter(visible=True).count()
+    boxes = page.get_by_label(BOX).count()
+    context.close()
+    assert (shown, boxes) == (5, 0)

@@ -1,21 +1,28 @@
-"""What holds for the package as a whole: quick to import, typed, documented."""
+"""What holds for the package as a whole: quick to import, documented, true examples.
+
+ruff asks for types, short signatures, docstrings, and arguments and results in them;
+this asks for the rest.
+"""
 
 import ast
 import doctest
 import importlib
 import inspect
 import pkgutil
+import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import helpers
-from helpers import data, transfer
+from helpers import data, sweeps
+from helpers.paths import ROOT
 
-NAMES = [module.name for module in pkgutil.iter_modules(helpers.__path__, "helpers.")]
+NAMES = [module.name for module in pkgutil.walk_packages(helpers.__path__, "helpers.")]
 MODULES = [importlib.import_module(name) for name in NAMES]
 
 
@@ -58,36 +65,36 @@ def test_importing_does_not_import_tensorflow_or_keras(name: str) -> None:
     assert not imported & {"tensorflow", "keras", "sklearn", "mlxtend", "torch", "jax"}
 
 
+def test_without_the_book_the_package_says_what_it_needs(tmp_path: Path) -> None:
+    """So it lies in an environment after `pip install .` rather than `-e .`."""
+    shutil.copytree(ROOT / "helpers", tmp_path / "helpers")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from helpers import {{}}"
+    )
+    for module in ("checkpoints", "pages", "paths"):
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code.format(module)],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith(f"ImportError: helpers lies in {tmp_path}, "), module
+        assert last.endswith("pip install -e .")
+
+
 @by_function
-def test_signatures_are_typed_and_short(function: types.FunctionType) -> None:
-    signature = inspect.signature(function)
-    untyped = [p for p in signature.parameters.values() if p.annotation is p.empty]
-    assert not untyped and signature.return_annotation is not signature.empty
-    kinds = {p.kind for p in signature.parameters.values()}
+def test_a_signature_hides_no_arguments(function: types.FunctionType) -> None:
+    kinds = {p.kind for p in inspect.signature(function).parameters.values()}
     assert inspect.Parameter.VAR_KEYWORD not in kinds
-    assert len(signature.parameters) <= 6
 
 
 @by_function
-def test_a_docstring_names_every_argument_or_the_function_has_two_at_most(
+def test_a_function_of_more_than_two_arguments_explains_them(
     function: types.FunctionType,
 ) -> None:
-    text, arguments = inspect.getdoc(function) or "", section(function, "Args")
-    assert text.splitlines()[0].endswith(".")
-    named = [line.split(":")[0] for line in arguments.splitlines() if line[4:5] != " "]
-    parameters = list(inspect.signature(function).parameters)
-    if arguments or len(parameters) > 2:
-        assert [name.strip() for name in named] == parameters
-
-
-@by_function
-def test_a_docstring_says_what_is_returned(function: types.FunctionType) -> None:
-    text = inspect.getdoc(function) or ""
-    says = section(function, "Returns") or "eturn" in text.split("\n\n")[0]
-    if inspect.signature(function).return_annotation is None:
-        assert not section(function, "Returns")
-    elif section(function, "Args"):
-        assert says
+    if len(inspect.signature(function).parameters) > 2:
+        assert section(function, "Args")
 
 
 @by_function
@@ -97,9 +104,7 @@ def test_a_docstring_names_every_exception(function: types.FunctionType) -> None
         assert f"{name}: " in documented
 
 
-def test_every_module_and_class_says_what_it_is() -> None:
-    for module in [helpers, *MODULES]:
-        assert module.__doc__
+def test_every_class_says_what_it_is_in_words_of_its_own() -> None:
     for kind in CLASSES:
         assert kind.__doc__
         assert not kind.__doc__.startswith(f"{kind.__name__}(")  # Python's own words
@@ -115,8 +120,9 @@ def example_names() -> dict[str, object]:
     layers = [keras.Input((4, 4)), keras.layers.Flatten(), keras.layers.Dense(2)]
     return {
         "digits": data.ImageData("tiny", part, part, part, ("0", "1"), "full"),
+        "load_digits": data.load_digits,
         "source": keras.Sequential(layers),
-        "strategies": transfer.strategies("fine-tuning"),
+        "strategies": sweeps.strategies("fine-tuning"),
     }
 
 
@@ -128,17 +134,19 @@ def test_examples_in_the_docstrings_hold(
 ) -> None:
     """Every example runs, with the seed that the stored outputs were made with."""
     monkeypatch.delenv("BOOK_SEED", raising=False)
-    names = {**example_names, **vars(module)}
     runner = doctest.DocTestRunner()
-    for test in doctest.DocTestFinder().find(module, globs=names):
+    for test in doctest.DocTestFinder().find(module, globs=vars(module)):
+        own = test.name.rpartition(".")[2]  # `strategies` shows the function itself
+        test.globs |= {k: v for k, v in example_names.items() if k != own}
         runner.run(test)
     assert runner.summarize().failed == 0
 
 
 def test_there_are_examples_to_hold() -> None:
     found = {
-        function.__name__
+        f"{function.__module__[8:]}.{function.__name__}"
         for function in FUNCTIONS
         if ">>>" in (inspect.getdoc(function) or "")
     }
-    assert found >= {"load_mnist", "load_checkpoint", "sweep", "claim", "strategies"}
+    wanted = {"data.mnist.load_mnist", "checkpoints.load", "sweeps.sweep"}
+    assert found >= wanted | {"claims.claim", "sweeps.strategies", "training.adam"}

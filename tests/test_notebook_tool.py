@@ -3,13 +3,14 @@
 import base64
 import copy
 import doctest
-import importlib.util
 import io
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
-from types import ModuleType
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -17,17 +18,9 @@ import numpy as np
 import pytest
 from nbformat import NotebookNode, v4
 
-TOOL = Path(__file__).parents[1] / "tools" / "notebooks.py"
+from helpers import pages
+from tools import notebooks as tool
 
-
-def load_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("notebooks", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
 SOURCES = ["# A title", "1 + 1", "print('a')", "## Why it works?", "x = 2", "1 / 0"]
 
 
@@ -48,7 +41,11 @@ def messy_notebook() -> NotebookNode:
     cells[2].metadata.update(tags=["hide-cell"], mystnb={"image": {"alt": "text"}})
     cells[4].metadata.update(jupyter={"source_hidden": True}, tags=[])
     cells[4].source = "\n\nx = 2\n"
-    trace = ["-----", f"File {TOOL}:7, in f", "ZeroDivisionError: division by zero"]
+    trace = [
+        "-----",
+        f"File {tool.__file__}:7, in f",
+        "ZeroDivisionError: division by zero",
+    ]
     error = {"ename": "ZeroDivisionError", "evalue": "division by zero"}
     cells[5].outputs = [v4.new_output("error", **error, traceback=trace)]
     cells[5].metadata.tags = ["raises-exception"]
@@ -204,7 +201,7 @@ def test_a_traceback_is_its_last_line_without_a_path(messy: NotebookNode) -> Non
     (error,) = messy.cells[5].outputs
     assert error.traceback == ["ZeroDivisionError: division by zero"]
     assert (error.ename, error.evalue) == ("ZeroDivisionError", "division by zero")
-    assert str(TOOL.parent) not in text
+    assert tool.__file__ not in text
 
 
 def test_solutions_are_folded_and_nothing_else(stored: NotebookNode) -> None:
@@ -222,14 +219,14 @@ def test_sources_and_results_are_kept(stored: NotebookNode) -> None:
 # --- Files ------------------------------------------------------------------------
 
 
-def run_tool(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    monkeypatch.setenv("BOOK_QUIET", "")  # so that what the tool sets is undone
-    monkeypatch.setattr(sys, "argv", ["notebooks.py", *map(str, arguments)])
-    return tool.main()
+FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
 
 
 def save(folder: Path, name: str, *sources: str) -> Path:
-    cells = [v4.new_code_cell(source) for source in sources]
+    cells = [
+        v4.new_code_cell(source, id=f"cell-{number}")
+        for number, source in enumerate(sources, start=1)
+    ]
     path = folder / name
     nbformat.write(v4.new_notebook(cells=cells), path)
     return path
@@ -252,28 +249,42 @@ def test_execution_stores_fresh_outputs_and_is_repeatable(
     notebook.cells[3].metadata.tags = ["raises-exception"]
     nbformat.write(notebook, path)
     monkeypatch.setenv("HERE", os.path.realpath(tmp_path))
-    assert run_tool(monkeypatch, path) == 0
+    assert tool.main([str(path)]) == 0
     once = path.read_bytes()
     cells = nbformat.read(path, as_version=4).cells
     assert outputs(cells[0]) == [("stdout", "True\n2\n")]
     assert cells[1].outputs[0].data == {"text/plain": "(False, True)"}
     assert cells[2].outputs == []
     assert cells[3].outputs[0].traceback == ["ZeroDivisionError: division by zero"]
-    assert run_tool(monkeypatch, path) == 0
+    assert tool.main([str(path)]) == 0
     assert path.read_bytes() == once
 
 
+FAILURES = [
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("import os; os._exit(3)", "DeadKernelError"),
+    ("import matplotlib; matplotlib.use('agg')\n" + FIGURE, "has stored no image"),
+    (
+        "import matplotlib.pyplot as plt; plt.rcParams['figure.dpi'] = 300\n" + FIGURE,
+        "pixels wide; expected at most 990",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "reason"), FAILURES, ids=lambda text: text[-25:])
 def test_a_failing_cell_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = save(tmp_path, "bad.ipynb", "print('fine')", "1 / 0")
+    """The last line names the cell and what was wrong, the others say more."""
+    path = save(tmp_path, "bad.ipynb", "print('fine')", source)
     before = path.read_bytes()
-    assert run_tool(monkeypatch, path) == 1
+    assert tool.main([str(path)]) == 1
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     printed = capsys.readouterr()
-    assert str(path) in printed.err and "ZeroDivisionError" in printed.err
-    assert "stored" not in printed.out
+    assert f"[1/1] {path} is left as it was" in printed.out
+    last = printed.err.splitlines()[-1]
+    assert last.startswith("cell 'cell-2' ") and reason in last
 
 
 def test_format_only_executes_nothing(
@@ -281,7 +292,7 @@ def test_format_only_executes_nothing(
 ) -> None:
     path = save(tmp_path, "bad.ipynb", "1 / 0")
     monkeypatch.setattr(tool, "execute", lambda *_: pytest.fail("it was executed"))
-    assert run_tool(monkeypatch, "--format-only", path) == 0
+    assert tool.main(["--format-only", str(path)]) == 0
     expected = copy.deepcopy(nbformat.read(path, as_version=4))
     assert path.read_text(encoding="utf-8") == tool.canonical(expected)
 
@@ -312,42 +323,133 @@ def test_a_stopped_write_leaves_the_old_file_and_no_other(
     assert path.read_bytes() == "ünïcode ✓".encode()
 
 
-TOC = """
-format: jb-book
-root: index
-parts:
-  - caption: One
-    chapters: [{file: book/b}, {file: book/a}]
-  - caption: Two
-    chapters: [{file: book/c}]
-"""
+def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, with these environment variables."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        env=os.environ | variables,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
 
 
-def test_pages_come_in_the_order_of_the_toc(tmp_path: Path) -> None:
-    (tmp_path / "_toc.yml").write_text(TOC, encoding="utf-8")
-    (tmp_path / "book").mkdir()
-    names = ["index.md", "book/b.ipynb", "book/a.md", "book/c.ipynb"]
-    for name in [*names, "book/unlisted.ipynb"]:
-        (tmp_path / name).touch()
-    assert tool.toc_pages(tmp_path) == [tmp_path / name for name in names]
-    assert tool.toc_notebooks(tmp_path) == [tmp_path / names[1], tmp_path / names[3]]
-    (tmp_path / "book/a.md").unlink()
-    with pytest.raises(FileNotFoundError, match="book/a"):
-        tool.toc_pages(tmp_path)
-
-
-def test_claims_are_read_from_the_stored_output_and_from_nothing_else(
+def test_a_killed_write_leaves_the_old_file_and_the_next_run_starts_clean(
     tmp_path: Path,
 ) -> None:
-    code = [v4.new_code_cell("print('✓ not run')") for _ in range(4)]
-    texts = ["✓ first\nno ✓ claim\n✓ second\n", "no end of line", "✓ third\n"]
-    for cell, text in zip(code, texts, strict=False):
-        cell.outputs = [v4.new_output("stream", text=text)]
-    cells = [v4.new_markdown_cell("# Odd ✓ numbers\n## and even\n✓ prose"), *code]
-    path = tmp_path / "page.ipynb"
-    nbformat.write(v4.new_notebook(cells=cells), path)
-    assert tool.stored_claims(path) == ["first", "second", "third"]
-    assert tool.title(path) == "Odd ✓ numbers"
+    """Killed between the two steps, with no chance to tidy up."""
+    path = save(tmp_path, "Bücher.ipynb", "x = 1\n")
+    before = path.read_bytes()
+    code = (
+        "import os, pathlib, sys; from tools import notebooks\n"
+        "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)\n"
+        "notebooks.main(['--format-only', sys.argv[1]])"
+    )
+    assert run("-c", code, path).returncode == -signal.SIGKILL
+    assert path.read_bytes() == before
+    assert path.with_suffix(".part").exists()
+    again = run(tool.__file__, "--format-only", path, PYTHONIOENCODING="ascii")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert path.read_bytes() != before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits for its parent does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_stopped_execution_leaves_the_file_and_no_kernel(
+    name: str, tmp_path: Path
+) -> None:
+    """Also when it was killed, and could not end anybody."""
+    source = (
+        "import os, pathlib, time\npathlib.Path('draft').write_text(str(os.getpid()))\n"
+        "pathlib.Path('draft').rename('pid')\ntime.sleep(600)"
+    )
+    path = save(tmp_path, "slow.ipynb", source)
+    before = path.read_bytes()
+    with subprocess.Popen(
+        [sys.executable, tool.__file__, path],
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path.parent)},
+    ) as process:
+        while not (tmp_path / "pid").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        kernel = int((tmp_path / "pid").read_text(encoding="utf-8"))
+        process.send_signal(signal.Signals[name])
+        process.communicate()
+    for _ in range(2000):  # a kernel looks once a second whether its parent is there
+        if not is_alive(kernel):
+            break
+        time.sleep(0.05)
+    assert not is_alive(kernel)
+    assert process.returncode != 0
+    assert path.read_bytes() == before
+    assert set(tmp_path.iterdir()) == {path, tmp_path / "pid"}
+
+
+def test_into_another_folder_leaves_the_notebook_as_it_was(tmp_path: Path) -> None:
+    path = save(tmp_path, "page.ipynb", "x = 1\n")
+    before = path.read_bytes()
+    (tmp_path / "other").mkdir()
+    assert tool.main(["--into", str(tmp_path / "other"), str(path)]) == 0
+    assert path.read_bytes() == before
+    (cell,) = nbformat.read(tmp_path / "other" / path.name, as_version=4).cells
+    assert (cell.source, cell.execution_count) == ("x = 1", 1)
+
+
+NOT_NOTEBOOKS = {
+    "book/code/transfr.ipynb": "is not there; expected a notebook, such as "
+    "book/code/transfer.ipynb",
+    "book/code": "is a folder; expected a notebook, such as book/",
+    "README.md": "is something else; expected a notebook of format 4",
+    "list.ipynb": "is something else; expected a notebook of format 4",
+    "old.ipynb": "is something else; expected a notebook of format 4",
+    "bytes.ipynb": "is something else; expected a notebook of format 4",
+}
+
+
+@pytest.mark.parametrize("option", [(), ("--check",), ("--format-only",)])
+@pytest.mark.parametrize("name", NOT_NOTEBOOKS)
+def test_what_is_no_notebook_is_refused_before_anything_runs(
+    name: str,
+    option: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line that names the path and says what was expected."""
+    (tmp_path / "list.ipynb").write_text("[]", encoding="utf-8")
+    old = '{"nbformat": 3, "cells": []}'
+    (tmp_path / "old.ipynb").write_text(old, encoding="utf-8")
+    (tmp_path / "bytes.ipynb").write_bytes(b"\xff\xfe")
+    good = save(tmp_path, "good.ipynb", "x = 1\n")
+    before = good.read_bytes()
+    path = name if "/" in name or name == "README.md" else str(tmp_path / name)
+    monkeypatch.chdir(pages.ROOT)
+    assert tool.main([*option, str(good), path]) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"{path}: {NOT_NOTEBOOKS[name]}")
+    assert printed.out == "" and good.read_bytes() == before
+
+
+def test_check_executes_and_stores_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = save(tmp_path, "good.ipynb", "1 / 0\n")
+    before = good.read_bytes()
+    assert tool.main(["--check", str(good)]) == 0
+    assert tool.main(["--check"]) == 0  # all pages of the book
+    assert capsys.readouterr() == ("", "")
+    assert good.read_bytes() == before
 
 
 def test_examples_in_the_docstrings_hold() -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from scipy import stats
 
-from helpers import plots
+from helpers import claims, plots
 
 BUDGETS = [1, 2, 5, 10]
 CLOSE = [0.93, 0.935, 0.94, 0.96]  # where the lines of `accuracies` end
@@ -282,3 +282,99 @@ def test_a_slider_asks_for_texts_for_every_frame(counts: tuple[int, int, int]) -
     frames, positions, alts = counts
     with pytest.raises(ValueError, match=f"{frames} figures, {positions} positions"):
         plots.slider(drawn(frames), "w", ["p"] * positions, ["a"] * alts, "caption")
+
+
+# --- Tables, styles, forests --------------------------------------------------------
+
+
+def test_a_table_has_text_to_the_left_and_the_rest_to_the_right() -> None:
+    shown = plots.table(["method", "accuracy"], [["scratch", 83.7], ["tuned", 94.7]])
+    assert shown.data.splitlines() == [
+        "| method | accuracy |",
+        "| :-- | --: |",
+        "| scratch | 83.7 |",
+        "| tuned | 94.7 |",
+    ]
+
+
+def test_a_table_without_rows_is_its_header() -> None:
+    assert plots.table(["a", "b"], []).data == "| a | b |\n| :-- | :-- |"
+
+
+@pytest.mark.parametrize("row", [["tuned"], ["tuned", 1, 2], []], ids=len)
+def test_a_row_of_another_length_is_refused(row: list[object]) -> None:
+    with pytest.raises(ValueError, match=f"row of {len(row)} entries; expected 2"):
+        plots.table(["method", "accuracy"], [["scratch", 83.7], row])
+
+
+def test_styles_differ_in_more_than_color() -> None:
+    styles = [plots.style(i) for i in range(4)]
+    for key in ("color", "linestyle", "marker"):
+        assert len({style[key] for style in styles}) == 4
+
+
+@pytest.mark.parametrize("index", [-1, 4, 10])
+def test_there_are_four_styles(index: int) -> None:
+    with pytest.raises(ValueError, match=f"style {index}; expected 0 to 3"):
+        plots.style(index)
+
+
+GAINS = {
+    "first": claims.Interval(0.02, -0.01, 0.05, 10, claims.POINTS),
+    "second": claims.Interval(0.10, 0.08, 0.12, 10, claims.POINTS),
+}
+
+
+def test_a_forest_shows_each_interval_at_the_height_of_its_name() -> None:
+    _, ax = plt.subplots()
+    plots.forest(ax, GAINS)
+    heights = {t.get_text(): t.get_position()[1] for t in ax.get_yticklabels()}
+    assert heights["first"] < heights["second"]
+    assert ax.yaxis_inverted()  # so the first is on top
+    bars = [line for line in ax.lines if len(set(line.get_ydata())) == 1]
+    drawn = {
+        line.get_ydata()[0]: list(line.get_xdata())
+        for line in bars
+        if len(line.get_xdata()) == 2 and line.get_marker() in ("None", "")
+    }
+    for name, found in GAINS.items():
+        assert drawn[heights[name]] == pytest.approx(
+            [100 * found.low, 100 * found.high]
+        )
+    means = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert means == pytest.approx([2, 10])
+    assert ax.get_xlabel() == "gain (points)"
+    zero = [line for line in ax.lines if list(line.get_xdata()) == [0, 0]]
+    assert len(zero) == 1
+
+
+def test_a_second_forest_stands_beside_the_first() -> None:
+    _, ax = plt.subplots()
+    plots.forest(ax, GAINS)
+    before = ax.get_ylim(), ax.get_yticks().tolist()
+    plots.forest(ax, GAINS, index=1, shift=0.2)
+    assert (ax.get_ylim(), ax.get_yticks().tolist()) == before
+    squares = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "s"]
+    assert squares == [0.2, 1.2]
+
+
+def test_forests_side_by_side_each_have_their_zero() -> None:
+    _, axes = plt.subplots(1, 2, sharey=True)
+    for ax in axes:
+        plots.forest(ax, GAINS)
+        assert [0, 0] in [list(line.get_xdata()) for line in ax.lines]
+        assert ax.get_xlabel() == "gain (points)"
+        assert ax.yaxis_inverted()
+
+
+def test_a_forest_keeps_the_unit_of_its_intervals() -> None:
+    _, ax = plt.subplots()
+    plots.forest(ax, {"loss": claims.Interval(0.4, 0.3, 0.5, 10, "nats")})
+    assert ax.get_xlabel() == "gain (nats)"
+    assert any(np.allclose(line.get_xdata(), [0.3, 0.5]) for line in ax.lines)
+
+
+def test_a_forest_needs_trees() -> None:
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match="Received no intervals"):
+        plots.forest(ax, {})

@@ -1,23 +1,22 @@
 """Checks of the built website that need no browser."""
 
+import csv
 import json
 import re
-import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup, Tag
-from conftest import ROOT, run_jupyter_book, toc_pages
+from building import site_pages
+from small_book import GAIN, SHARE
 
-ADDRESS = "https://github.com/someone/some-book"
-PIXEL = (  # a PNG of one pixel
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4////fwAJ+wP9KobjigAA"
-    "AABJRU5ErkJggg=="
-)
+from helpers.paths import ROOT
 
 
 @cache
@@ -119,7 +118,7 @@ def test_every_page_has_one_heading_a_language_and_a_title(
 def test_every_page_has_a_description_of_its_own(site: Path) -> None:
     """Search engines show it; it comes from the page's `myst: html_meta:`."""
     texts = {}
-    for page in toc_pages():
+    for page in site_pages():
         tag = parse(page_file(site, page)).find("meta", {"name": "description"})
         texts[page] = str(tag["content"]).strip() if isinstance(tag, Tag) else ""
     assert [page for page, text in texts.items() if not 20 <= len(text) <= 200] == []
@@ -138,20 +137,62 @@ def test_every_page_offers_its_source(site: Path, site_page: str) -> None:
     assert offered.read_bytes() == source.read_bytes()
 
 
-def printed_claims(notebook: Path) -> list[str]:
-    """Return the claims that the cells of a notebook have printed."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    text = "\n".join("".join(o["text"]) for o in outputs if o.get("name") == "stdout")
-    return [line for line in text.splitlines() if line.startswith("✓ ")]
+class Line(NamedTuple):
+    """A line that a cell has printed with a tick, read without the book's helpers."""
+
+    place: str  # the page and the anchor that links lead to
+    sentence: str
+    evidence: str  # empty for a check
 
 
-def test_claims_are_set_apart(site: Path, site_page: str) -> None:
-    """Every printed claim, and nothing else, is a block of class `claim`."""
+def ticked_lines(page: Path) -> list[Line]:
+    """Return the lines with a tick that the cells of a notebook have printed."""
+    lines = []
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        outputs = [o for o in cell.get("outputs", []) if o.get("name") == "stdout"]
+        text = "".join("".join(output["text"]) for output in outputs)
+        ticked = [line for line in text.split("\n") if line.startswith("✓ ")]
+        for number, line in enumerate(ticked, start=1):
+            anchor = f"finding-{cell['id']}" + ("" if number == 1 else f".{number}")
+            sentence, _, evidence = line[2:].partition(" ⟨")
+            lines.append(Line(f"{page.stem}#{anchor}", sentence, evidence[:-1]))
+    return lines
+
+
+def text_of(tag: Tag | None) -> str:
+    """Return the visible text of a tag; what only screen readers say is left out."""
+    if tag is None:
+        return ""
+    copied = BeautifulSoup(str(tag), "html.parser")
+    for hidden in copied.select(".visually-hidden, .headerlink"):
+        hidden.decompose()
+    return " ".join(copied.get_text().split())
+
+
+def test_findings_and_checks_are_set_apart(site: Path, site_page: str) -> None:
+    """Each ticked line, and nothing else, is a block of its kind with its anchor."""
     notebook = ROOT / f"{site_page}.ipynb"
-    claims = printed_claims(notebook) if notebook.is_file() else []
-    blocks = parse(page_file(site, site_page)).select("div.output.claim")
-    assert [block.get_text().strip() for block in blocks] == claims
+    lines = ticked_lines(notebook) if notebook.is_file() else []
+    blocks = parse(page_file(site, site_page)).select("div.cell_output [id^=finding-]")
+    found = [
+        Line(
+            f"{notebook.stem}#{block['id']}",
+            text_of(block.select_one(".sentence")),
+            text_of(block.select_one(".evidence")),
+        )
+        for block in blocks
+    ]
+    assert found == [line._replace(sentence=spaced(line.sentence)) for line in lines]
+    kinds = ["finding" if line.evidence else "check" for line in lines]
+    assert [kind in b["class"] for kind, b in zip(kinds, blocks, strict=True)] == (
+        [True] * len(lines)
+    )
+
+
+def spaced(text: str) -> str:
+    """Return a text with single spaces, as a browser shows it."""
+    return " ".join(text.split())
 
 
 def test_launch_buttons_follow_the_address(site: Path, site_page: str) -> None:
@@ -163,79 +204,15 @@ def test_launch_buttons_follow_the_address(site: Path, site_page: str) -> None:
     assert ("mybinder.org" in text) == (has_address and is_notebook)
 
 
-def notebook_with(cell_id: str, **metadata: object) -> nbformat.NotebookNode:
-    """Return a notebook whose one code cell has stored a picture."""
-    v4 = nbformat.v4
-    output = v4.new_output("display_data", data={"image/png": PIXEL})
-    cell = v4.new_code_cell("1", id=cell_id, execution_count=1, outputs=[output])
-    cell.metadata.update(metadata)
-    cells = [v4.new_markdown_cell("# A notebook", id="title"), cell]
-    python = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return v4.new_notebook(cells=cells, metadata={"kernelspec": python})
+@pytest.fixture
+def small_site(small_book: Path) -> Path:
+    """Return the folder of the small book's site."""
+    return small_book / "_build" / "html"
 
 
-SMALL_TOC = """
-format: jb-book
-root: index
-chapters:
-- file: book/notebook
-"""
-SMALL_INDEX = """# A book
-
-:::{notebook-figure} book/notebook.ipynb#dot
-:::
-
-:::{notebook-figure} book/notebook.ipynb#dot
-Our *own* words.
-:::
-"""
-MISSING = {  # what a page may ask for in vain, and what the build says
-    "book/none.ipynb#dot": "there is no notebook",
-    "book/notebook.ipynb#no": "no cell has the id 'no'; the code cells are: dot",
-    "book/notebook.ipynb#title": "cell 'title' has stored no PNG",
-    "book/mute.ipynb#mute": "cell 'mute' has no alternative text",
-}
-
-
-def write_small_book(folder: Path) -> None:
-    """Write a book of two pages that has our configuration and an address."""
-    shutil.copytree(ROOT / "book" / "_site", folder / "book" / "_site")
-    config = (ROOT / "_config.yml").read_text(encoding="utf-8")
-    config = re.sub(r"^  url: .*", f'  url: "{ADDRESS}"', config, flags=re.MULTILINE)
-    vain = "".join(f"\n:::{{notebook-figure}} {wanted}\n:::\n" for wanted in MISSING)
-    texts = {
-        "_config.yml": config,
-        "_toc.yml": SMALL_TOC,
-        "index.md": SMALL_INDEX + vain,
-        "book/references.bib": "",
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    texts_of_dot = {"image": {"alt": "A dot."}, "figure": {"caption": "*One* dot."}}
-    dot = notebook_with("dot", mystnb=texts_of_dot)
-    nbformat.write(dot, folder / "book" / "notebook.ipynb")
-    nbformat.write(notebook_with("mute"), folder / "book" / "mute.ipynb")
-
-
-@pytest.fixture(scope="module")
-def small_book(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Build the small book.
-
-    Returns:
-        The folder of the built site, and what the build wrote to its error stream.
-    """
-    folder = tmp_path_factory.mktemp("book")
-    write_small_book(folder)
-    done = run_jupyter_book(folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "_build" / "html", done.stderr
-
-
-def test_one_setting_turns_the_launch_buttons_on(
-    small_book: tuple[Path, str],
-) -> None:
+def test_one_setting_turns_the_launch_buttons_on(small_site: Path) -> None:
     """With an address, notebooks can be opened on Binder and on Colab."""
-    soup = parse(small_book[0] / "book" / "notebook.html")
+    soup = parse(small_site / "book" / "notebook.html")
     hrefs = [str(link["href"]) for link in soup.find_all("a", href=True)]
     binder = "https://mybinder.org/v2/gh/someone/some-book/main?urlpath=lab/tree/"
     colab = "https://colab.research.google.com/github/someone/some-book/blob/main/"
@@ -243,25 +220,207 @@ def test_one_setting_turns_the_launch_buttons_on(
     assert colab + "book/notebook.ipynb" in hrefs
 
 
-def test_notebook_figure_shows_picture_text_and_caption(
-    small_book: tuple[Path, str],
-) -> None:
+def test_notebook_figure_shows_picture_text_and_caption(small_site: Path) -> None:
     """Alternative text and caption come from the cell; a body replaces the caption."""
-    first, second = parse(small_book[0] / "index.html").select("article figure")
+    first, second = parse(small_site / "index.html").select("article figure")
     captions = [f.select_one(".caption-text") for f in (first, second)]
     texts = [c.decode_contents().split("<a ")[0].strip() for c in captions if c]
     assert texts == ["<em>One</em> dot.", "Our <em>own</em> words."]
     assert [i["alt"] for i in (first.img, second.img) if i] == ["A dot."] * 2
-    picture = small_book[0] / str(first.img["src"] if first.img else "")
+    picture = small_site / str(first.img["src"] if first.img else "")
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("argument", MISSING)
-def test_notebook_figure_says_what_is_missing(
-    small_book: tuple[Path, str], argument: str
-) -> None:
-    """A figure that cannot be had gives one warning that says why."""
-    warning = f"notebook-figure {argument}: {MISSING[argument]}"
-    found = [line for line in small_book[1].splitlines() if warning in line]
-    assert len(found) == 1
-    assert "index.md" in found[0]
+# --- Findings -----------------------------------------------------------------------
+
+
+def test_a_cell_keeps_what_it_prints_beside_its_findings(small_site: Path) -> None:
+    """Other lines stay printed output, in their order, and words stay as they are."""
+    [first, second, silent] = parse(small_site / "book" / "first.html").select(
+        "div.cell_output"
+    )
+    parts = [part for part in first.children if isinstance(part, Tag)]
+    assert [part["class"][1] for part in parts] == [
+        *("stream", "finding", "check", "stream", "finding"),
+    ]
+    gain = "✓ it 'gains' -- by more than 5 points"
+    assert text_of(parts[1]) == f"{gain} {GAIN}"
+    assert text_of(parts[2]) == '✓ the shapes "agree"...'
+    assert text_of(parts[3]) == "another number: 2"
+    assert "stream" not in second.select_one(".finding")["class"]
+    assert text_of(second) == f"✓ nine in ten are right <em>&amp;</em> more {SHARE}"
+    assert silent.select(".finding, .check") == []
+
+
+def test_evidence_is_named_for_those_who_hear_the_page(small_site: Path) -> None:
+    """No bracket is read out, and a hidden word says what the numbers are."""
+    for page in ("book/first", "book/appendix/findings", "index"):
+        article = parse(page_file(small_site, page)).select_one("article")
+        assert article is not None
+        evidence = article.select(".evidence")
+        assert evidence
+        assert {e.get_text()[:10] for e in evidence} == {"Evidence: "}
+        assert not set("⟨⟩") & set(article.get_text())
+
+
+def test_finding_shows_a_statement_elsewhere(small_site: Path) -> None:
+    """Sentence and evidence are those of the cell, and the sentence leads there."""
+    finding, check = parse(small_site / "index.html").select(".finding, .check")
+    gain = "it 'gains' -- by more than 5 points"
+    assert text_of(finding) == f"✓ {gain} {GAIN}"
+    assert text_of(check) == '✓ the shapes "agree"...'
+    links = [str(block.a["href"]) for block in (finding, check) if block.a]
+    assert links == ["book/first.html#finding-gain", "book/first.html#finding-gain.2"]
+    assert not any(broken(small_site / "index.html", link) for link in links)
+
+
+class Book(NamedTuple):
+    """A book and its site."""
+
+    root: Path
+    site: Path
+
+
+@pytest.fixture(params=["the book", "the small book"])
+def book(request: pytest.FixtureRequest) -> Book:
+    """Return the real book, then the small one."""
+    if request.param == "the book":
+        return Book(ROOT, request.getfixturevalue("site"))
+    folder = request.getfixturevalue("small_book")
+    return Book(folder, folder / "_build" / "html")
+
+
+def chapters(root: Path) -> dict[Path, list[Line]]:
+    """Return the ticked lines of every notebook, in the order of the toc."""
+    toc = (root / "_toc.yml").read_text(encoding="utf-8")
+    names = re.findall(r"- file: (\S+)", toc)
+    notebooks = [root / f"{name}.ipynb" for name in names]
+    return {path: ticked_lines(path) for path in notebooks if path.is_file()}
+
+
+def listed_findings(site: Path) -> dict[str, list[tuple[str, str, str]]]:
+    """Return what the page of findings lists: place, sentence, evidence, by chapter."""
+    page = page_file(site, "book/appendix/findings")
+    found = {}
+    for section in parse(page).select("section section:has(ul.findings)"):
+        items = section.select("ul.findings > li")
+        chapter = (page.parent / str(section.h2.a["href"])).resolve()
+        found[chapter.relative_to(site).with_suffix("").as_posix()] = [
+            (
+                str(item.a["href"]).rpartition("/")[2].replace(".html", ""),
+                text_of(item.select_one(".sentence")),
+                text_of(item.select_one(".evidence")),
+            )
+            for item in items
+        ]
+    return found
+
+
+def test_page_of_findings_lists_all_of_them_in_order(book: Book) -> None:
+    """Every stored finding stands below its chapter, with its place and evidence."""
+    expected = {
+        path.relative_to(book.root).with_suffix("").as_posix(): [
+            (line.place, spaced(line.sentence), line.evidence)
+            for line in lines
+            if line.evidence
+        ]
+        for path, lines in chapters(book.root).items()
+    }
+    expected = {page: lines for page, lines in expected.items() if lines}
+    listed = listed_findings(book.site)
+    assert listed == expected
+    assert list(listed) == list(expected)
+
+
+def test_page_of_findings_counts_checks(book: Book) -> None:
+    """A chapter with checks only is one line; any other says how many it makes."""
+    page = parse(page_file(book.site, "book/appendix/findings"))
+    text = text_of(page.select_one("article"))
+    for path, lines in chapters(book.root).items():
+        checks = sum(not line.evidence for line in lines)
+        name = f"{checks} check{'' if checks == 1 else 's'}"
+        title = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        title = "".join(title).splitlines()[0].removeprefix("# ")
+        if checks == len(lines):
+            assert (f"{title}: {name}" in text) == bool(checks)
+        elif checks:
+            link = page.select_one(f"h2 > a[href$='{path.stem}.html']")
+            section = text_of(link.find_parent("section") if link else None)
+            assert f"The chapter also makes {name}." in section
+    total = [line for lines in chapters(book.root).values() for line in lines]
+    findings = sum(bool(line.evidence) for line in total)
+    assert f"{findings} finding" in text_of(page.select_one(".findings-summary"))
+
+
+def test_page_of_findings_counts_replications(book: Book) -> None:
+    """Under how many seeds a finding held, and between which means, is the table's."""
+    table = book.root / "book" / "appendix" / "replications.csv"
+    rows = []
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    items = parse(page_file(book.site, "book/appendix/findings")).select(
+        "ul.findings > li"
+    )
+    replicated = 0
+    for item in items:
+        sentence = text_of(item.select_one(".sentence"))
+        link = str(item.a["href"]).replace("../", "").replace(".html#finding-", "#")
+        own = [r for r in rows if (r["finding"], r["sentence"]) == (link, sentence)]
+        shown = text_of(item.select_one(".replication"))
+        means = [float(row["mean"]) for row in own]
+        held = sum(row["held"] == "yes" for row in own)
+        replicated += bool(own)
+        if own:
+            assert shown.startswith(f"held under {held} of {len(own)} seed"), link
+            numbers = re.findall(r"[+−]?[\d.]+", shown.partition(",")[2])
+            ends = [float(number.replace("−", "-")) for number in numbers]
+            assert (ends[0], ends[-1]) == (min(means), max(means)), link
+        else:
+            assert shown == "not replicated yet", link
+    summary = parse(page_file(book.site, "book/appendix/findings")).select_one(
+        ".findings-summary"
+    )
+    assert f"{replicated} of them replicated" in text_of(summary)
+
+
+def test_replications_read_as_a_sentence(small_site: Path) -> None:
+    """Seeds, range and unit, as a person would write them."""
+    page = parse(page_file(small_site, "book/appendix/findings"))
+    assert [text_of(tag) for tag in page.select(".replication")] == [
+        "not replicated yet",  # there is a row, about other words
+        "held under 3 of 3 seeds, +7.2 to +11.0",
+        "held under 2 of 3 seeds, −0.61 to +0.10 nats",
+        "held under 3 of 3 seeds, 93.9 to 95.1 %",
+        "held under 1 of 1 seed, +8.0",
+    ]
+
+
+def test_only_the_page_of_findings_loads_the_filter(small_site: Path) -> None:
+    """The other pages do without its script."""
+    loading = [
+        page.relative_to(small_site).as_posix()
+        for page in small_site.rglob("*.html")
+        if "findings.js" in page.read_text(encoding="utf-8")
+    ]
+    assert loading == ["book/appendix/findings.html"]
+
+
+def test_download_of_a_notebook_says_what_it_needs(site: Path, site_page: str) -> None:
+    """A notebook alone does not run: another package has the name of the book's own."""
+    button = parse(page_file(site, site_page)).select_one(
+        "a.btn-download-source-button"
+    )
+    assert button is not None
+    is_notebook = (ROOT / f"{site_page}.ipynb").is_file()
+    words = ("the book's project", "“helpers”", "not the package of that name")
+    assert [word in str(button["title"]) for word in words] == [is_notebook] * 3
+
+
+def test_folder_of_the_site_hides_no_module_of_python() -> None:
+    """Python has a module called `site`, and the project has a folder of that name."""
+    code = "import site; print(site.__file__)"
+    command = [sys.executable, "-S", "-c", code]  # -S: it is not imported before
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).parent != ROOT / "site"
+    assert done.stdout.strip().endswith("site.py")

@@ -1,53 +1,31 @@
 """Training does what plain Keras and Adam's formulas do, and repeats exactly."""
 
+import gc
 import itertools
 import random
-from collections import Counter
+import weakref
 from collections.abc import Callable
-from typing import ClassVar
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from stripes import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    CountedDense,
+    accuracy,
+    assert_equal_weights,
+    compiled,
+    convolutional,
+    copied,
+    dense,
+    numpy_adam,
+    screen,
+)
 
-from helpers import data, training, transfer
-
-CLASSES, SIZE = 3, 6  # images of 6 x 6
-RECIPE = training.Recipe(steps=20, batch_size=5)
-Weights = list[list[np.ndarray]]
-
-
-def make_split(count: int, seed: int) -> data.Split:
-    """Noisy images of three classes: a bright stripe at one of three places."""
-    rng = np.random.default_rng(seed)
-    y = np.arange(count) % CLASSES
-    x = rng.random((count, SIZE, SIZE), np.float32)
-    x[np.arange(count), 2 * y] += 0.35
-    return data.Split(x, y)
-
-
-TRAIN, VALIDATION, TEST = (make_split(n, seed) for seed, n in enumerate([36, 60, 90]))
-DOMAIN = data.ImageData("stripes", TRAIN, VALIDATION, TEST, ("0", "1", "2"), "full")
-
-
-def dense(*extra: keras.Layer) -> keras.Model:
-    hidden = keras.layers.Dense(7, activation="relu")
-    layers = [keras.layers.Flatten(), hidden, *extra, keras.layers.Dense(CLASSES)]
-    return keras.Sequential([keras.Input((SIZE, SIZE)), *layers])
-
-
-def convolutional() -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((SIZE, SIZE)),
-            keras.layers.Reshape((SIZE, SIZE, 1)),
-            keras.layers.Conv2D(4, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(CLASSES),
-        ]
-    )
-
+from helpers import data, models, sweeps, training
 
 BUILDERS = [dense, convolutional]
 
@@ -58,32 +36,18 @@ def source() -> keras.Model:
     return dense()
 
 
-def compiled(model: keras.Model, rate: float = 0.01) -> keras.Model:
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+@pytest.fixture(scope="module")
+def fitted() -> keras.Model:
+    """One model for tests of what a further call of `fit` does around the training."""
+    model = training.compile_model(dense())
+    training.fit(model, TRAIN, epochs=1)
     return model
 
 
-def accuracy(model: keras.Model, split: data.Split) -> float:
-    return np.mean(np.argmax(model(split.x), axis=1) == split.y)
-
-
-def assert_equal_weights(found: Weights, expected: Weights, atol: float = 0) -> None:
-    for one, other in zip(found, expected, strict=True):
-        for array, wanted in zip(one, other, strict=True):
-            assert array.shape == wanted.shape
-            assert np.allclose(array, wanted, rtol=0, atol=atol)
-
-
-def copied(weights: Weights) -> Weights:
-    return [[array.copy() for array in layer] for layer in weights]
-
-
-def start_of(model: keras.Model, *rates: float) -> training.Start:
-    return training.Start(training.layer_weights(model), list(rates))
+@pytest.fixture
+def no_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs that are compiled faster, where it does not matter how."""
+    monkeypatch.setattr(training, "xla_pays", lambda layers: False)
 
 
 # --- Seeds ------------------------------------------------------------------------
@@ -155,22 +119,20 @@ def test_without_a_seed_the_first_of_the_book_is_set(
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-@pytest.mark.parametrize("validation", [VALIDATION, None], ids=["with", "without"])
 def test_fit_does_what_kerass_own_fit_does_with_the_same_batches(
-    validation: data.Split | None, build: Callable[[], keras.Model]
+    build: Callable[[], keras.Model],
 ) -> None:
     training.set_seed(1)
-    ours = training.compiled(build(), 0.01)
-    history = training.fit(ours, TRAIN, validation, epochs=3, batch_size=7)
+    ours = training.compile_model(build(), 0.01)
+    history = training.fit(ours, TRAIN, VALIDATION, epochs=3, batch_size=7)
     training.set_seed(1)
     theirs = compiled(build())
     orders = [np.random.permutation(36)[:35] for _ in range(3)]  # 36 = 5 * 7 + 1
-    checked = validation and tuple(validation)
     for epoch, order in enumerate(orders):
         fitted = theirs.fit(
             TRAIN.x[order],
             TRAIN.y[order],
-            validation_data=checked,
+            validation_data=tuple(VALIDATION),
             batch_size=7,
             shuffle=False,
             verbose=0,
@@ -183,23 +145,20 @@ def test_fit_does_what_kerass_own_fit_does_with_the_same_batches(
     )
 
 
-def test_fit_leaves_frozen_layers_alone_and_takes_small_data_as_one_batch(
-    source: keras.Model,
-) -> None:
-    whole = np.tile(np.arange(36), (3, 1))  # although 128 images were offered
-    expected = numpy_adam(training.layer_weights(source), [0, 0.01], whole)
-    source.layers[1].trainable = False
-    training.fit(training.compiled(source, 0.01), TRAIN, epochs=3)
-    source.layers[1].trainable = True
-    assert_equal_weights(training.layer_weights(source), expected, atol=2e-5)
+def test_without_validation_images_nothing_is_said_of_them(fitted: keras.Model) -> None:
+    history = training.fit(fitted, TRAIN, epochs=2)
+    assert {key: len(values) for key, values in history.items()} == {
+        "loss": 2,
+        "accuracy": 2,
+    }
 
 
 def test_a_compiled_model_is_trained_by_adam_on_cross_entropy(
     source: keras.Model,
 ) -> None:
-    batches = training.draw_batches(36, RECIPE, seed=6)
+    batches = sweeps.draw_batches(36, sweeps.Recipe(20, 5), seed=6)
     expected = numpy_adam(training.layer_weights(source), [0.005] * 2, batches)
-    model = training.compiled(source, 0.005)
+    model = training.compile_model(source, 0.005)
     for batch in batches:
         model.train_on_batch(TRAIN.x[batch], TRAIN.y[batch])
     assert_equal_weights(training.layer_weights(model), expected, atol=2e-5)
@@ -210,21 +169,14 @@ def test_a_compiled_model_is_trained_by_adam_on_cross_entropy(
     assert measured == pytest.approx([loss, accuracy(model, TEST)], abs=1e-5)
 
 
-def screen(text: str) -> list[str]:
-    """What a terminal shows after each rewriting of its one line."""
-    shown, line = [], ""
-    for part in text.split("\r"):
-        line = part + line[len(part) :]
-        shown.append(line.strip())
-    return shown
-
-
 def test_a_reader_sees_the_epochs_pass_and_nothing_is_left(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fitted: keras.Model,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     monkeypatch.delenv("BOOK_QUIET", raising=False)
-    training.fit(compiled(dense()), TRAIN, epochs=11)
+    training.fit(fitted, TRAIN, epochs=11)
     written = capsys.readouterr().out
     shown = screen(written)
     assert [line for line in shown if line] == [
@@ -235,16 +187,60 @@ def test_a_reader_sees_the_epochs_pass_and_nothing_is_left(
 
 @pytest.mark.parametrize("variable", ["BOOK_QUIET", "PYTEST_CURRENT_TEST"])
 def test_a_quiet_run_writes_nothing(
-    variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    variable: str,
+    fitted: keras.Model,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     for name in ("BOOK_QUIET", "PYTEST_CURRENT_TEST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "1")
-    training.fit(compiled(dense()), TRAIN, VALIDATION, epochs=2)
+    training.fit(fitted, TRAIN, VALIDATION, epochs=2)
     assert capfd.readouterr().out == ""
 
 
-# --- Layers and batches -------------------------------------------------------------
+@pytest.mark.usefixtures("no_xla")
+def test_fit_traces_once_for_a_model() -> None:
+    """As a loop that keeps the best epoch calls it, again and again."""
+    training.set_seed(5)
+    model = training.compile_model(dense(CountedDense(7)))
+    passes = []
+    for train in (TRAIN, TRAIN, data.Split(TRAIN.x[::-1], TRAIN.y[::-1])):
+        CountedDense.calls.clear()
+        training.fit(model, train, epochs=1, batch_size=9)
+        passes.append(len(CountedDense.calls))
+    assert passes[0] > 0 == passes[1] == passes[2]
+
+
+@pytest.mark.usefixtures("no_xla")
+def test_a_model_that_is_compiled_again_is_traced_again(source: keras.Model) -> None:
+    """Its frozen layer stays, its new rate acts, and its twin is another model.
+
+    There are fewer images than a batch was offered: all of them are one batch.
+    """
+    twin = keras.models.clone_model(source)
+    for model in (source, twin):
+        training.fit(training.compile_model(model, 0.01), TRAIN, epochs=1)
+    before = training.layer_weights(source), training.layer_weights(twin)
+    whole = np.tile(np.arange(36), (2, 1))
+    expected = numpy_adam(before[0], [0, 0.003], whole)
+    source.layers[1].trainable = False
+    training.fit(training.compile_model(source, 0.003), TRAIN, epochs=2)
+    source.layers[1].trainable = True
+    assert_equal_weights(training.layer_weights(source), expected, atol=2e-5)
+    assert_equal_weights(training.layer_weights(twin), before[1])
+
+
+def test_fit_keeps_no_data(fitted: keras.Model) -> None:
+    train = data.Split(TRAIN.x + 1, TRAIN.y)
+    training.fit(fitted, train, epochs=1)
+    images = weakref.ref(train.x)
+    del train
+    gc.collect()
+    assert images() is None
+
+
+# --- Weights --------------------------------------------------------------------------
 
 
 def test_layer_weights_are_those_that_training_changes_in_order() -> None:
@@ -259,367 +255,228 @@ def test_layer_weights_are_those_that_training_changes_in_order() -> None:
     assert_equal_weights(found, [[v.numpy() for v in layer] for layer in expected])
 
 
-def test_fresh_weights_are_named_by_their_seed_and_leave_the_model_alone() -> None:
-    model = dense()
-    before = training.layer_weights(model)
-    first, again, other = (training.fresh_weights(model, seed) for seed in (5, 5, 6))
-    assert_equal_weights(first, again)
-    assert_equal_weights(training.layer_weights(model), before)
-    assert [w.shape for layer in first for w in layer] == [
-        w.shape for layer in before for w in layer
-    ]
-    kernels = [weights[0][0] for weights in (first, other, before)]
-    assert not any(np.allclose(a, b) for a, b in itertools.combinations(kernels, 2))
-    training.set_seed(5)
-    assert_equal_weights(first, training.layer_weights(keras.models.clone_model(model)))
-
-
-def test_xla_compiles_dense_networks_only() -> None:
-    """Its convolutions and its random numbers for dropout are slow on CPUs."""
-    assert training._xla_pays(dense())
-    assert not training._xla_pays(dense(keras.layers.Dropout(0.5)))
-    assert not training._xla_pays(convolutional())
-
-
 def test_layer_weights_are_copies() -> None:
-    model = compiled(dense())
+    model = dense()
     found = training.layer_weights(model)
     before = copied(found)
-    training.fit(model, TRAIN, epochs=1)
+    for variable in model.trainable_variables:
+        variable.assign_add(variable + 1)
     assert_equal_weights(found, before)
     found[0][0][:] = 99
     assert np.abs(model.get_weights()[0]).max() < 99
 
 
-@pytest.mark.parametrize("count", [1, 3, 10, 32, 45, 1000])
-def test_batches_see_every_image_equally_often(count: int) -> None:
-    recipe = training.Recipe(steps=30, batch_size=9)
-    batches = training.draw_batches(count, recipe, seed=2)
-    assert batches.shape == (30, 9)
-    stream = batches.ravel()
-    for start in range(0, len(stream) - count + 1, count):  # pass after pass
-        assert sorted(stream[start : start + count]) == list(range(count))
-    seen = Counter(stream.tolist())
-    counts = [seen[image] for image in range(count)]
-    assert sum(counts) == 270 and max(counts) - min(counts) <= 1
-
-
-def test_batches_are_shuffled_anew_in_every_pass_and_for_every_seed() -> None:
-    recipe = training.Recipe(steps=4, batch_size=50)
-    draws = [training.draw_batches(50, recipe, seed) for seed in (0, 0, 1)]
-    assert np.array_equal(draws[0], draws[1])
-    orders = {tuple(order) for order in [*draws[0], *draws[2]]}
-    assert len(orders) == 8 and tuple(range(50)) not in orders
-
-
-@pytest.mark.parametrize("recipe", [training.Recipe(steps=0), training.Recipe(9, 0)])
-def test_batches_without_images_are_refused(recipe: training.Recipe) -> None:
-    received = f"{recipe.steps} steps of {recipe.batch_size} images"
-    with pytest.raises(ValueError, match=f"{received}; expected at least one"):
-        training.draw_batches(10, recipe, seed=0)
-
-
-# --- One run ------------------------------------------------------------------------
-
-
-def train_plainly(
-    model: keras.Model, batches: np.ndarray, rate: float, trained: list[bool]
-) -> keras.Model:
-    """Keras' own `fit` on the same images in the same order."""
-    layers = [layer for layer in model.layers if layer.trainable_weights]
-    for layer, moves in zip(layers, trained, strict=True):
-        layer.trainable = moves
-    order = batches.ravel()
-    compiled(model, rate).fit(
-        TRAIN.x[order],
-        TRAIN.y[order],
-        batch_size=batches.shape[1],
-        shuffle=False,
-        verbose=0,
-    )
-    for layer in layers:
-        layer.trainable = True
-    return model
-
-
-@pytest.mark.parametrize("trained", [[True, True], [False, True]], ids=str)
-@pytest.mark.parametrize("build", BUILDERS)
-def test_a_run_is_plain_keras_training(
-    build: Callable[[], keras.Model], trained: list[bool]
-) -> None:
-    training.set_seed(3)
-    model, rate = build(), 0.01
-    start = start_of(model, *(rate * moves for moves in trained))
-    batches = training.draw_batches(36, RECIPE, seed=3)
-    expected = train_plainly(keras.models.clone_model(model), batches, rate, [True] * 2)
-    assert_differs(expected, start)  # from other weights, so another result
-    expected = keras.models.clone_model(model)
-    expected.set_weights(model.get_weights())
-    train_plainly(expected, batches, rate, trained)
-    run = training.compile_run(model, TRAIN, VALIDATION)
-    scored = run(start, batches)
-    found, wanted = map(training.layer_weights, (model, expected))
-    assert_equal_weights(found, wanted, atol=2e-5)
-    assert abs(scored - accuracy(expected, VALIDATION)) < 1.5 / len(VALIDATION.y)
-    assert scored == accuracy(model, VALIDATION)
-    for layer, before, moves in zip(found, start.weights, trained, strict=True):
-        for array, old in zip(layer, before, strict=True):
-            assert np.array_equal(array, old) is not moves  # frozen: bit for bit
-
-
-def assert_differs(model: keras.Model, start: training.Start) -> None:
-    found = training.layer_weights(model)
-    assert np.abs(found[0][0] - start.weights[0][0]).max() > 1e-3
-
-
-def numpy_adam(weights: Weights, rates: list[float], batches: np.ndarray) -> Weights:
-    """Adam by its formulas on a dense network with one hidden layer, in float64.
-
-    One optimiser of its own for each layer; Kingma and Ba (2015), algorithm 1
-    in the form of its section 2, with Keras' epsilon.
-    """
-    theta = [array.astype(float) for layer in weights for array in layer]
-    rate = np.repeat(rates, 2)
-    m, v = ([np.zeros_like(array) for array in theta] for _ in range(2))
-    for step, batch in enumerate(batches, start=1):
-        x, y = TRAIN.x[batch].reshape(len(batch), -1).astype(float), TRAIN.y[batch]
-        hidden = np.maximum(x @ theta[0] + theta[1], 0)
-        logits = hidden @ theta[2] + theta[3]
-        softmax = np.exp(logits - logits.max(axis=1, keepdims=True))
-        softmax /= softmax.sum(axis=1, keepdims=True)
-        output = (softmax - np.eye(CLASSES)[y]) / len(batch)
-        below = (output @ theta[2].T) * (hidden > 0)
-        gradients = [x.T @ below, below.sum(0), hidden.T @ output, output.sum(0)]
-        for i, gradient in enumerate(gradients):
-            m[i] = 0.9 * m[i] + 0.1 * gradient
-            v[i] = 0.999 * v[i] + 0.001 * gradient**2
-            alpha = rate[i] * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-            theta[i] = theta[i] - alpha * m[i] / (np.sqrt(v[i]) + 1e-7)
-    return [theta[:2], theta[2:]]
-
-
-@pytest.mark.parametrize("rates", [[0.01, 0.001], [0.0003, 0.02], [0.01, 0]], ids=str)
-def test_each_layers_rate_acts_as_an_adam_of_its_own(
-    rates: list[float], source: keras.Model
-) -> None:
-    start = start_of(source, *rates)
-    batches = training.draw_batches(36, RECIPE, seed=4)
-    expected = numpy_adam(start.weights, rates, batches)
-    training.compile_run(source, TRAIN, VALIDATION)(start, batches)
-    assert_equal_weights(training.layer_weights(source), expected, atol=2e-5)
-
-
-class CountedDense(keras.layers.Dense):
-    """Counts how often Python passes through it: once for each tracing."""
-
-    calls: ClassVar[list[int]] = []
-
-    def call(self, inputs: object) -> object:
-        self.calls.append(1)
-        return super().call(inputs)
-
-
-def test_the_loop_is_traced_once_for_each_choice_of_layers() -> None:
-    model = dense(CountedDense(7))
-    run = training.compile_run(model, TRAIN, VALIDATION)
-    counts = []
-    for seed, trained in enumerate([(1, 1, 1), (0, 0, 1)] * 3):
-        start = start_of(
-            dense(keras.layers.Dense(7)), *np.multiply(trained, 0.01 + seed)
-        )
-        batches = training.draw_batches(9 + seed, RECIPE, seed)
-        CountedDense.calls.clear()
-        run(start, batches)
-        counts.append(len(CountedDense.calls))
-    assert min(counts[:2]) > 0 and counts[2:] == [0] * 4
-
-
-def test_a_run_leaves_nothing_behind_for_the_next() -> None:
-    """Weights, moments and batch statistics start afresh; arrays are not changed."""
-    training.set_seed(8)
-    model = dense(keras.layers.BatchNormalization())
-    first, second = start_of(model, 0.01, 0.01, 0.01), start_of(model, 0.0, 0.0, 0.3)
-    before = copied(first.weights)
-    batches = training.draw_batches(36, RECIPE, seed=5)
-    run = training.compile_run(model, TRAIN, VALIDATION)
-    results = []
-    for start in (first, second, first, first):
-        scored = run(start, batches)
-        results.append((scored, *map(np.ndarray.tobytes, model.get_weights())))
-        assert np.abs(model.layers[2].moving_mean).max() > 0  # they did move
-    assert results[0] == results[2] == results[3] != results[1]
-    assert_equal_weights(first.weights, before)
-
-
-def low_rank(seed: int) -> keras.Sequential:
-    """A dense network whose first layer is frozen below a change of rank 2."""
-    training.set_seed(seed)
+def low_rank() -> keras.Model:
     model = dense(keras.layers.Dense(7))
     model.layers[1].enable_lora(2)
     return model
 
 
-def test_a_start_may_bring_what_keras_never_trains() -> None:
-    """One compiled run, given another network's kernel, trains that network."""
-    first, second = low_rank(1), low_rank(2)
-    start = start_of(second, *[0.01] * len(training.layer_weights(second)))
-    frozen = [weight.numpy() for weight in second.non_trainable_weights]
-    assert len(frozen) == 1  # the kernel
-    batches = training.draw_batches(36, RECIPE, seed=5)
-    own = training.compile_run(second, TRAIN, VALIDATION)(start, batches)
-    run = training.compile_run(first, TRAIN, VALIDATION)
-    without = run(start, batches)
-    assert np.abs(frozen[0] - first.non_trainable_weights[0]).max() > 0.1
-    assert run(start._replace(frozen=frozen), batches) == own
-    found, wanted = first.get_weights(), second.get_weights()
-    for array, expected in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(array, expected, atol=2e-5)
-    assert run(start, batches) == without  # and the next run has its own again
-
-
-# --- Sweeps -------------------------------------------------------------------------
-
-STRATEGIES = {
-    "scratch": transfer.scratch(0.01),
-    "frozen": transfer.frozen_features(0.02),
-    "tuned": transfer.fine_tuning(0.003),
-}
-
-
-def sweep(
-    source: keras.Model, strategies: dict[str, training.Strategy] = STRATEGIES
-) -> dict[str, np.ndarray]:
-    return training.sweep(source, strategies, DOMAIN, [1, 5], [7, 1007], RECIPE)
-
-
-@pytest.fixture(scope="module")
-def swept() -> dict[str, np.ndarray]:
-    training.set_seed(11)
-    return sweep(dense())
-
-
-def test_a_sweep_is_the_same_runs_in_plain_keras(
-    source: keras.Model, swept: dict[str, np.ndarray]
-) -> None:
-    """Same budget, same fresh weights, same batches, one `model.fit` each."""
-    recipes = {
-        "scratch": (0.01, "fresh", "fresh", [True, True]),
-        "frozen": (0.02, "source", "fresh", [False, True]),
-        "tuned": (0.003, "source", "source", [True, True]),
-    }
-    seed, per_class = 1007, 5
-    for name, (rate, below, head, trained) in recipes.items():
-        training.set_seed(seed)
-        fresh = keras.models.clone_model(source)
-        models = {"source": source.get_weights(), "fresh": fresh.get_weights()}
-        fresh.set_weights(models[below][:2] + models[head][2:])
-        chosen = data.label_budget(TRAIN, per_class, seed)
-        batches = chosen[training.draw_batches(len(chosen), RECIPE, seed)]
-        train_plainly(fresh, batches, rate, trained)
-        found = swept[name][1, 1]
-        assert abs(found - accuracy(fresh, VALIDATION)) < 1.5 / len(VALIDATION.y)
-
-
-def test_a_sweep_repeats_itself_and_other_seeds_differ(
-    source: keras.Model, swept: dict[str, np.ndarray]
-) -> None:
-    training.set_seed(99)  # what came before does not matter
-    again = sweep(source)
-    assert {name: values.shape for name, values in again.items()} == dict.fromkeys(
-        STRATEGIES, (2, 2)
+def with_everything() -> keras.Model:
+    return dense(
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.1),
+        keras.layers.Dense(5, kernel_initializer="he_normal", use_bias=False),
+        keras.layers.GaussianNoise(0.1),
+        CountedDense(4, kernel_initializer=keras.initializers.RandomNormal(seed=3)),
     )
-    for name, values in again.items():
-        assert np.array_equal(values, swept[name])
-    table = np.stack(list(swept.values()))
-    assert not np.array_equal(table[..., 0], table[..., 1])
 
 
-def test_a_run_does_not_depend_on_its_company(
-    source: keras.Model, swept: dict[str, np.ndarray]
+@pytest.mark.parametrize("build", [*BUILDERS, low_rank, with_everything])
+def test_fresh_weights_are_those_of_a_new_model_built_after_the_seed(
+    build: Callable[[], keras.Model],
 ) -> None:
-    alone = {"tuned": STRATEGIES["tuned"]}
-    found = training.sweep(source, alone, DOMAIN, [5], [1007], RECIPE)
-    assert found["tuned"].tolist() == [[swept["tuned"][1, 1]]]
+    """Drawn layer by layer, or with the whole model: Keras' own numbers."""
+    model = build()
+    before = training.layer_weights(model)
+    for seed in (5, 1006):
+        training.set_seed(seed)
+        expected = training.layer_weights(keras.models.clone_model(model))
+        assert_equal_weights(training.fresh_weights(model, seed), expected)
+        new = training.untrained(model, seed)
+        assert_equal_weights(training.layer_weights(new), expected)
+        assert new.count_params() == model.count_params()
+    assert_equal_weights(training.layer_weights(model), before)
 
 
-def test_dropout_is_drawn_from_the_seeds_too() -> None:
-    training.set_seed(12)
-    model = dense(keras.layers.Dropout(0.5))
-    results = []
-    for before in (1, 2):
-        training.set_seed(before)
-        results.append(sweep(model, {"scratch": transfer.scratch(0.05)})["scratch"])
-    assert np.array_equal(*results)
+def test_another_seed_is_another_network() -> None:
+    model = dense()
+    kernels = [training.fresh_weights(model, seed)[0][0] for seed in (5, 6)]
+    kernels.append(training.layer_weights(model)[0][0])
+    assert not any(np.allclose(a, b) for a, b in itertools.combinations(kernels, 2))
 
 
-def test_strategies_share_the_draws_of_their_seed(source: keras.Model) -> None:
-    seen: list[tuple[Weights, Weights]] = []
-
-    def spy(known: Weights, fresh: Weights) -> training.Start:
-        seen.append((copied(known), copied(fresh)))
-        return training.Start(fresh, [0.01, 0.01])
-
-    before = training.layer_weights(source)
-    found = sweep(source, {"one": spy, "two": spy})
-    assert np.array_equal(found["one"], found["two"])
-    assert len(seen) == 8  # 2 seeds x 2 budgets x 2 strategies
-    for run, (known, fresh) in enumerate(seen):
-        assert_equal_weights(known, before)
-        assert_equal_weights(fresh, seen[run // 4 * 4][1])  # the first of its seed
-    assert not np.array_equal(seen[0][1][0][0], seen[4][1][0][0])
-    assert_equal_weights(training.layer_weights(source), before)
-
-
-@pytest.mark.parametrize("part", ["validation", "test"])
-def test_a_sweep_opens_only_the_part_it_was_told_to(
-    part: str, source: keras.Model
+@pytest.mark.parametrize("draw", [training.fresh_weights, training.untrained])
+def test_drawing_weights_neither_depends_on_nor_moves_other_random_numbers(
+    draw: Callable[[keras.Model, int], object],
 ) -> None:
-    """The unchanged model scores what it does directly; the other part is missing."""
-    other = {"validation": "test", "test": "validation"}[part]
-    domain = DOMAIN._replace(**{other: None})
-    recipe = RECIPE._replace(part=part)
-    unchanged = {"unchanged": lambda known, fresh: training.Start(known, [0.0, 0.0])}
-    found = training.sweep(source, unchanged, domain, [2], [0, 1], recipe)
-    expected = accuracy(source, getattr(DOMAIN, part))
-    assert found["unchanged"].tolist() == [[expected, expected]]
+    """What comes next is what would have come, and what came before is forgotten."""
+    model = with_everything()
+    training.set_seed(1)
+    expected = random_numbers()
+    training.set_seed(1)
+    draw(model, 7)
+    assert random_numbers() == expected
+    moved = training.fresh_weights(model, 7)
+    training.set_seed(2)
+    assert_equal_weights(training.fresh_weights(model, 7), moved)
 
 
-def test_a_sweep_shows_its_seeds_and_leaves_nothing(
-    source: keras.Model,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    monkeypatch.delenv("BOOK_QUIET", raising=False)
-    unchanged = {"unchanged": lambda known, fresh: training.Start(known, [0.0, 0.0])}
-    training.sweep(source, unchanged, DOMAIN, [1], [0, 1, 2], RECIPE)
-    shown = screen(capsys.readouterr().out)
-    assert [line for line in shown if line] == ["seed 1 of 3", "seed 2 of 3"]
-    assert shown[-1] == ""
+def test_glorot_draws_as_kerass_initialiser_does() -> None:
+    """Uniform up to sqrt(6 / (inputs + outputs)); biases are zero."""
+    theta = training.glorot((300, 200, 10), seed=1)
+    assert [a.shape for a in theta] == [(300, 200), (200,), (200, 10), (10,)]
+    assert {a.dtype for a in theta} == {np.dtype(np.float32)}
+    assert not theta[1].any() and not theta[3].any()
+    for kernel in theta[::2]:
+        bound = np.sqrt(6 / sum(kernel.shape))
+        keras_kernel = keras.initializers.GlorotUniform(seed=1)(kernel.shape).numpy()
+        assert 0.98 * bound < np.abs(kernel).max() <= bound * (1 + 1e-6)
+        assert np.abs(keras_kernel).max() <= bound * (1 + 1e-6)
+        assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.05)
+        assert abs(kernel.mean()) < 4 * kernel.std() / np.sqrt(kernel.size)
+
+
+def test_glorot_is_named_by_its_seed_and_takes_no_global_numbers() -> None:
+    training.set_seed(1)
+    expected = random_numbers()
+    training.set_seed(1)
+    first, again, other = (training.glorot((9, 4), seed)[0] for seed in (5, 5, 6))
+    assert random_numbers() == expected
+    assert np.array_equal(first, again) and not np.isin(first, other).any()
+
+
+@pytest.mark.parametrize("sizes", [(), (784,), (784, 0, 10)])
+def test_a_network_without_layers_is_refused(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="at least two of at least 1") as refused:
+        training.glorot(sizes, seed=0)
+    assert str(list(sizes)) in str(refused.value)
+
+
+# --- Adam by its formulas -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tf.constant], ids=["NumPy", "tensors"])
+@pytest.mark.parametrize("rates", [[0.1, 0.1], [0.1, 0.02]], ids=str)
+def test_adam_is_kerass(rates: list[float], kind: Callable) -> None:
+    """Ten steps on two arrays; equal rates are given as one number."""
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype("f4") for shape in ((3, 2), (2,))]
+    pushes = [[rng.normal(size=w.shape).astype("f4") for w in start] for _ in range(10)]
+    theirs = [keras.Variable(w) for w in start]
+    adams = [keras.optimizers.Adam(rate) for rate in rates]
+    theta = [kind(w) for w in start]
+    m = v = [kind(np.zeros_like(w)) for w in start]
+    alpha = rates[0] if rates[0] == rates[1] else rates
+    for t, push in enumerate(pushes, start=1):
+        for adam, variable, gradient in zip(adams, theirs, push, strict=True):
+            adam.apply([tf.constant(gradient)], [variable])
+        gradients = [kind(g) for g in push]
+        theta, m, v = training.adam(theta, gradients, m, v, t, alpha)
+    for ours, variable in zip(theta, theirs, strict=True):
+        # In 32 bits 1 - 0.999 is off by a part in 10^5.
+        assert np.allclose(ours, variable.numpy(), atol=2e-5)
+
+
+def test_adams_rate_may_be_an_array_that_fits_all_weights() -> None:
+    """Two networks side by side, each with its own rate, as if each were alone."""
+    rng = np.random.default_rng(1)
+    start, push = rng.normal(size=(2, 2, 4, 3))
+    rates = np.array([0.1, 0.003]).reshape(2, 1, 1)
+    nothing = [np.zeros_like(start)]
+    (both,), _, _ = training.adam([start], [push], nothing, nothing, 1, rates)
+    for k in range(2):
+        empty = [np.zeros((4, 3))]
+        (alone,), _, _ = training.adam(
+            [start[k]], [push[k]], empty, empty, 1, rates[k, 0, 0]
+        )
+        assert np.array_equal(both[k], alone)
+
+
+# --- A training with a loss of its own ------------------------------------------------
+
+
+def least_squares(w: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The gradient of the mean of (row . w - 1)^2."""
+    return 2 * rows.T @ (rows @ w - 1) / len(rows)
+
+
+@pytest.mark.parametrize("xla", [True, False])
+def test_the_loop_descends_a_loss_of_ones_own(xla: bool) -> None:
+    """Gradient descent in NumPy: data given whole, and a row of indices an update."""
+    rng = np.random.default_rng(2)
+    X, start = rng.normal(size=(20, 4)).astype("f4"), np.ones(4, np.float32)
+    w = keras.Variable(start)
+
+    def loss_of(x: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        rows = tf.gather(x, batch)
+        return tf.reduce_mean((tf.linalg.matvec(rows, w) - 1) ** 2)
+
+    train = training.compile_loop(loss_of, [w], keras.optimizers.SGD(0.1), xla)
+    for steps in (30, 5):  # another number of updates, and again from the start
+        batches = sweeps.draw_batches(20, sweeps.Recipe(steps, 5), seed=steps)
+        expected = start.astype(float)
+        for batch in batches:
+            expected = expected - 0.1 * least_squares(expected, X[batch].astype(float))
+        w.assign(start)
+        train([X], [batches])
+        assert np.allclose(w.numpy(), expected, atol=1e-5)
+
+
+def test_rates_multiply_each_variables_updates_in_each_step() -> None:
+    """Zero freezes; a rate that falls is that of the step."""
+    v, w = keras.Variable([1.0, 2.0]), keras.Variable(3.0)
+
+    def loss_of(pull: tf.Tensor) -> tf.Tensor:  # its gradient is the pull, everywhere
+        return pull * (tf.reduce_sum(v) + w)
+
+    train = training.compile_loop(loss_of, [v, w], keras.optimizers.SGD(1.0))
+    pulls = np.array([1.0, 10.0, 100.0], np.float32)
+    rates = np.array([[0.5, 0.0], [0.25, 0.0], [0.0, 0.01]], np.float32)
+    train([], [pulls], rates)
+    assert v.numpy().tolist() == [1 - 0.5 - 2.5, 2 - 0.5 - 2.5]
+    assert w.numpy() == pytest.approx(3 - 1)
+
+
+def test_every_call_of_the_loop_is_a_training_of_its_own(source: keras.Model) -> None:
+    """Adam's means and its count of steps begin anew, as `numpy_adam` does."""
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def loss_of(x: tf.Tensor, y: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        logits = source(tf.gather(x, batch), training=True)
+        return cross_entropy(tf.gather(y, batch), logits)
+
+    adam = keras.optimizers.Adam(0.01)
+    train = training.compile_loop(loss_of, source.trainable_variables, adam)
+    for seed in (1, 2):
+        batches = sweeps.draw_batches(36, sweeps.Recipe(10, 6), seed)
+        expected = numpy_adam(training.layer_weights(source), [0.01] * 2, batches)
+        train(TRAIN, [batches])
+        assert_equal_weights(training.layer_weights(source), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(
-    ("strategies", "budgets", "seeds"),
-    [({}, [1], [0]), (STRATEGIES, [], [0]), (STRATEGIES, [1], [])],
+    ("steps", "rates", "lengths"),
+    [([], None, []), ([3, 2], None, [3, 2]), ([3], 2, [3, 2]), ([0], None, [0])],
 )
-def test_an_empty_sweep_is_refused(
-    strategies: dict[str, training.Strategy],
-    budgets: list[int],
-    seeds: list[int],
-    source: keras.Model,
+def test_rows_for_another_number_of_updates_are_refused(
+    steps: list[int], rates: int | None, lengths: list[int]
 ) -> None:
-    received = (
-        f"{len(strategies)} strategies, {len(budgets)} budgets and {len(seeds)} seeds"
+    w = keras.Variable(1.0)
+    train = training.compile_loop(
+        lambda *rows: w * sum(rows), [w], keras.optimizers.SGD(0.1)
     )
-    with pytest.raises(ValueError, match=f"{received}; expected at least one"):
-        training.sweep(source, strategies, DOMAIN, budgets, seeds)
+    table = None if rates is None else np.ones((rates, 1))
+    with pytest.raises(ValueError, match="one row for each update") as refused:
+        train([], [np.ones(length, np.float32) for length in steps], table)
+    assert str(lengths) in str(refused.value)
+    assert float(w) == 1.0
 
 
-def test_a_sweep_refuses_an_unknown_part_and_an_impossible_budget(
-    source: keras.Model,
-) -> None:
-    with pytest.raises(ValueError, match=r"'train'.*validation, test"):
-        recipe = training.Recipe(part="train")
-        training.sweep(source, STRATEGIES, DOMAIN, [1], [0], recipe)
-    with pytest.raises(data.DataError, match="13 per class"):
-        training.sweep(source, STRATEGIES, DOMAIN, [13], [0], RECIPE)
+def test_xla_is_for_dense_layers_only() -> None:
+    """Its convolutions and its random numbers for dropout are slow on CPUs."""
+    assert training.xla_pays(dense().layers)
+    assert not training.xla_pays(dense(keras.layers.Dropout(0.5)).layers)
+    assert not training.xla_pays(convolutional().layers)
+    assert not training.xla_pays(models.classic_network().layers)
+    assert training.xla_pays(models.classic_network().layers[8:])  # its last layer

@@ -1,26 +1,29 @@
 """The workers of `book/challenges`: no bad cluster file, and no process left."""
 
-import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 
+from book.challenges import worker
 from helpers import data
 
-PATH = Path(__file__).parents[1] / "book" / "challenges" / "worker.py"
-spec = importlib.util.spec_from_file_location("worker", PATH)
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
-
 JOB = worker.Job(steps=4, batch_size=6, learning_rate=0.1, seed=3, save_every=2)
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
+
+Processes = list[subprocess.Popen[bytes]]
+Watch = Callable[[Processes], object]
+Play = Callable[..., Processes]
 
 
 def gone(pid: int) -> bool:
@@ -30,21 +33,33 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     stat = Path(f"/proc/{pid}/stat")  # an orphan may wait for its new parent
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    if not stat.exists():
+        return False
+    return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+
+
+def is_soon_gone(pid: int) -> bool:
+    """Wait until a process has ended, but not for ever."""
+    for _ in range(2000):
+        if gone(pid):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.fixture
-def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     """Return a function that runs a job whose workers run the given code instead."""
     monkeypatch.setattr(worker, "GRACE", 0.2)
 
-    def run(code: str, watch=len, limit: float = 20.0) -> list[subprocess.Popen]:
+    def run(code: str, watch: Watch = len, limit: float = 300.0) -> Processes:
         program = tmp_path / "program.py"
-        program.write_text(f"import os, sys\nfolder, index = sys.argv[1:3]\n{code}")
+        start = "import os, sys\nfolder, index = sys.argv[1:3]\n"
+        program.write_text(f"{start}{code}", encoding="utf-8")
         monkeypatch.setattr(worker, "__file__", str(program))
-        seen: list[subprocess.Popen] = []
+        seen: Processes = []
 
-        def note(processes: list[subprocess.Popen]) -> None:
+        def note(processes: Processes) -> None:
             seen[:] = processes
             watch(processes)
 
@@ -64,7 +79,8 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_each_worker_gets_all_addresses_and_its_own_number(tmp_path: Path) -> None:
     """This is the form that TensorFlow documents for TF_CONFIG."""
     cluster = {"worker": ["a.example:1", "b.example:2", "localhost:3"]}
-    (tmp_path / "cluster.json").write_text(json.dumps(cluster))
+    text = json.dumps(cluster)
+    (tmp_path / "cluster.json").write_text(text, encoding="utf-8")
     for index in range(3):
         found = json.loads(worker.tf_config(tmp_path / "cluster.json", index))
         assert found == {"cluster": cluster, "task": {"type": "worker", "index": index}}
@@ -97,7 +113,7 @@ def test_a_bad_cluster_file_is_refused(
 ) -> None:
     """The error names the file, the worker, what it holds and what is expected."""
     if text is not None:
-        (tmp_path / "cluster.json").write_text(text)
+        (tmp_path / "cluster.json").write_text(text, encoding="utf-8")
     with pytest.raises(worker.ClusterError) as caught:
         worker.tf_config(tmp_path / "cluster.json", index)
     for part in ("cluster.json", f"worker {index}", text or "", '["host:port", ...]'):
@@ -107,29 +123,61 @@ def test_a_bad_cluster_file_is_refused(
 # --- Processes ----------------------------------------------------------------------
 
 
-def test_both_workers_get_the_job_and_the_cluster(play, tmp_path: Path) -> None:
+def test_both_workers_get_the_job_and_the_cluster(play: Play, tmp_path: Path) -> None:
     """Each runs once, with its number; what it prints is in its log."""
     play("print('I am', index); print(os.path.samefile(folder, '.') or folder)")
     for index in range(2):
-        log = (tmp_path / f"worker-{index}.log").read_text()
+        log = (tmp_path / f"worker-{index}.log").read_text(encoding="utf-8")
         assert f"I am {index}" in log
-    job = json.loads((tmp_path / "job.json").read_text())
+    job = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
     assert worker.Job(**job) == JOB
-    found = json.loads((tmp_path / "cluster.json").read_text())["worker"]
+    text = (tmp_path / "cluster.json").read_text(encoding="utf-8")
+    found = json.loads(text)["worker"]
     assert len(set(found)) == 2 and all(a.startswith("localhost:") for a in found)
 
 
+def test_a_reason_in_any_encoding_is_read(play: Play, tmp_path: Path) -> None:
+    """A log may hold bytes that are no text at all."""
+    code = "os.write(2, b'\\xff\\n')\nsys.exit('Köln')"
+    with pytest.raises(worker.ClusterError, match=r"Worker [01] failed: Köln"):
+        play(code)
+    (tmp_path / "cluster.json").write_bytes(b"\xff")
+    with pytest.raises(worker.ClusterError, match="does not describe worker 0"):
+        worker.tf_config(tmp_path / "cluster.json", 0)
+
+
+def test_the_notebooks_import_works_from_any_folder(tmp_path: Path) -> None:
+    """Also where Python does not look into the folder it runs in."""
+    path = Path(worker.__file__).parent / "scale_out.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    (line,) = [
+        line
+        for cell in cells
+        for line in cell.source.splitlines()
+        if re.match(r"(from|import)\b.*\bworker\b", line)
+    ]
+    for safe in ("", "1"):
+        subprocess.run(
+            [sys.executable, "-c", line],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONSAFEPATH": safe},
+            check=True,
+        )
+
+
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_failure_names_the_worker_and_ends_the_other(play, index: int) -> None:
-    """The last line of its log is quoted."""
+def test_a_failure_names_the_worker_and_ends_the_other(play: Play, index: int) -> None:
+    """The last line of its log is quoted; nobody waits for the other's work."""
     code = f"if index == '{index}': print('a'); sys.exit('the reason')\n{SLEEP}"
-    begin = time.monotonic()
+    seen: Processes = []
     with pytest.raises(worker.ClusterError, match=f"Worker {index} failed: the reason"):
-        play(code, limit=55)
-    assert time.monotonic() - begin < 40
+        play(code, watch=seen.extend)
+    assert seen[1 - index].returncode == -signal.SIGKILL
 
 
-def test_the_first_to_fail_is_named(play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_to_fail_is_named(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one that fails as a consequence is not to blame."""
     monkeypatch.setattr(worker, "GRACE", 15)
     code = (
@@ -143,19 +191,20 @@ def test_the_first_to_fail_is_named(play, monkeypatch: pytest.MonkeyPatch) -> No
         play(code)
 
 
-def test_a_worker_that_was_killed_is_named(play) -> None:
+def test_a_worker_that_was_killed_is_named(play: Play) -> None:
     """A signal leaves no message of its own."""
     with pytest.raises(worker.ClusterError, match="Worker 1 was killed by signal 9"):
         play(SLEEP, watch=lambda processes: processes[1].kill())
 
 
-def test_the_killed_is_named_also_if_the_other_ends_at_once(play) -> None:
+def test_the_killed_is_named_also_if_the_other_ends_at_once(play: Play) -> None:
     """On a busy machine both may have ended before anybody looks."""
-    looks = []
+    looks: Processes = []
 
-    def kill(processes: list[subprocess.Popen]) -> None:
-        looks.append(processes[1].kill())
-        time.sleep(2 if len(looks) == 1 else 0)
+    def kill(processes: Processes) -> None:
+        looks.append(processes[1])
+        processes[1].kill()
+        processes[0].wait()
 
     with pytest.raises(worker.ClusterError, match="Worker 1 was killed"):
         play(f"if index == '0': sys.exit('gone')\n{SLEEP}", watch=kill)
@@ -171,27 +220,33 @@ def test_a_process_is_there_until_it_has_ended() -> None:
     assert not worker.is_there(process.pid)
 
 
-def test_when_the_time_is_over_nothing_is_left(play, tmp_path: Path) -> None:
+def test_when_the_time_is_over_nothing_is_left(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a worker has started ends with it."""
+    children = [tmp_path / f"child-{index}" for index in range(2)]
+
+    def clock() -> float:  # the time is over when both have done that much
+        return float(all(path.exists() for path in children))
+
     code = (
         "import subprocess, pathlib\n"
         f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
-        "pathlib.Path(folder, 'child-' + index).write_text(str(child.pid))\n" + SLEEP
+        "pathlib.Path(folder, 'draft-' + index).write_text(str(child.pid))\n"
+        "os.rename(folder + '/draft-' + index, folder + '/child-' + index)\n" + SLEEP
     )
+    own = SimpleNamespace(monotonic=clock, sleep=time.sleep)
+    monkeypatch.setattr(worker, "time", own)
     with pytest.raises(worker.ClusterError, match="time is over"):
-        play(code, limit=5)
-    for index in range(2):
-        pid = int((tmp_path / f"child-{index}").read_text())
-        deadline = time.monotonic() + 5
-        while not gone(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert gone(pid)
+        play(code, limit=0.5)
+    for path in children:
+        assert is_soon_gone(int(path.read_text(encoding="utf-8")))
 
 
-def test_an_interrupt_leaves_nothing(play) -> None:
+def test_an_interrupt_leaves_nothing(play: Play) -> None:
     """`play` sees that both processes are gone."""
 
-    def interrupt(processes: list[subprocess.Popen]) -> None:
+    def interrupt(processes: Processes) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -199,11 +254,13 @@ def test_an_interrupt_leaves_nothing(play) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_port_that_was_taken_is_tried_again(play, tmp_path: Path, times: int) -> None:
+def test_a_port_that_was_taken_is_tried_again(
+    play: Play, tmp_path: Path, times: int
+) -> None:
     """Twice, each time with other ports; then the error is reported."""
     code = (
         "import pathlib\n"
-        "cluster = pathlib.Path(folder, 'cluster.json').read_text()\n"
+        "cluster = pathlib.Path(folder, 'cluster.json').read_text('utf-8')\n"
         "if index == '1':\n"
         "    with open(pathlib.Path(folder, 'tries'), 'a') as file:\n"
         "        print(cluster, file=file)\n"
@@ -216,15 +273,15 @@ def test_a_port_that_was_taken_is_tried_again(play, tmp_path: Path, times: int) 
     else:
         with pytest.raises(worker.ClusterError, match="gRPC"):
             play(code)
-    tries = (tmp_path / "tries").read_text().splitlines()
+    tries = (tmp_path / "tries").read_text(encoding="utf-8").splitlines()
     assert len(tries) == min(times + 1, 3)
     assert len(set(tries)) > 1
 
 
 def test_a_worker_ends_with_the_process_that_started_it() -> None:
     """Also when that was killed, and could not end anybody."""
-    code = f"import sys, threading, time; sys.path.insert(0, {str(PATH.parent)!r})\n"
-    code += "import worker; threading.Thread(target=worker._end_with_parent, "
+    code = "import threading; from book.challenges import worker\n"
+    code += "threading.Thread(target=worker._end_with_parent, "
     child = code + f"daemon=True).start(); print('up', flush=True)\n{SLEEP}"
     parent = (
         "import subprocess, sys\n"
@@ -232,13 +289,11 @@ def test_a_worker_ends_with_the_process_that_started_it() -> None:
         "p.stdout.readline(); print(p.pid, flush=True); p.wait()"
     )
     with subprocess.Popen([sys.executable, "-c", parent], stdout=-1) as process:
+        assert process.stdout is not None
         pid = int(process.stdout.readline())
         assert not gone(pid)
         os.kill(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while not gone(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert gone(pid)
+    assert is_soon_gone(pid)
 
 
 # --- Training -----------------------------------------------------------------------
@@ -275,10 +330,10 @@ def head_gradient(weights: list[np.ndarray], split: data.Split) -> np.ndarray:
 
 def start_and_batches(split: data.Split) -> tuple[list[np.ndarray], list[data.Split]]:
     """Return the initial weights of `JOB` and its batches."""
-    from helpers import models, training
+    from helpers import models, sweeps, training
 
-    recipe = training.Recipe(JOB.steps, JOB.batch_size)
-    batches = training.draw_batches(len(split.y), recipe, JOB.seed)
+    recipe = sweeps.Recipe(JOB.steps, JOB.batch_size)
+    batches = sweeps.draw_batches(len(split.y), recipe, JOB.seed)
     training.set_seed(JOB.seed)
     weights = models.dense_network().get_weights()
     return weights, [data.Split(split.x[b], split.y[b]) for b in batches]
@@ -336,7 +391,7 @@ def test_workers_with_different_data_refuse_to_start(
         run = staticmethod(tf.distribute.get_strategy().run)
 
         @staticmethod
-        def reduce(operation: str, values: object, axis: None) -> object:
+        def reduce(operation: str, values: float, axis: None) -> object:
             """Return the mean of 40, 100 and 100."""
             assert (operation, float(values), axis) == ("MEAN", 40, None)
             return tf.constant(80.0)

@@ -8,6 +8,8 @@ byte for byte and keeps differences readable: cell ids are slugs, counts run
     python tools/notebooks.py                       every notebook of _toc.yml
     python tools/notebooks.py book/code/mnist.ipynb  these only
     python tools/notebooks.py --format-only ...     no execution
+    python tools/notebooks.py --into FOLDER ...     leave the notebooks as they are
+    python tools/notebooks.py --check ...           only see that they are notebooks
 """
 
 import argparse
@@ -17,57 +19,57 @@ import json
 import os
 import re
 import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
-from sphinx_external_toc.parsing import parse_toc_yaml
 
-ROOT = Path(__file__).parent.parent
+from helpers.pages import toc_notebooks
+from helpers.paths import ROOT
+from tools.kernels import kernel_environment
+
 CELL_METADATA = ("jupyter", "mystnb", "tags")  # the only keys a cell may carry
 NOTEBOOK_METADATA = ("kernelspec", "language_info", "myst")
 FOLDED = {"source_hidden": True, "outputs_hidden": True}  # hide-cell in JupyterLab
+WIDEST = 990  # pixels of a figure: 6 inches at 150 dpi, and a margin around labels
 
 
-def toc_pages(root: Path = ROOT) -> list[Path]:
-    """Return the files of the pages in `_toc.yml`, in its order, root first.
+class NotebookError(RuntimeError):
+    """A notebook cannot be read, executed or stored; the message says why."""
+
+
+def check_paths(paths: Iterable[Path], root: Path = ROOT) -> None:
+    """See that every path is a notebook of the format that the book uses.
 
     Raises:
-        FileNotFoundError: the toc names a page that does not exist.
+        NotebookError: some are not. The message has one line for each.
     """
-    pages = []
-    for name in parse_toc_yaml(root / "_toc.yml"):
-        found = [root / f"{name}{suffix}" for suffix in (".ipynb", ".md")]
-        pages += [path for path in found if path.exists()][:1]
-        if not any(path.exists() for path in found):
-            raise FileNotFoundError(f"_toc.yml names {name}, but there is no such page")
-    return pages
+    lines = [f"{path}: {fault}" for path in paths if (fault := _fault(path, root))]
+    if lines:
+        raise NotebookError("\n".join(lines))
 
 
-def toc_notebooks(root: Path = ROOT) -> list[Path]:
-    """Return the notebooks among the pages of `_toc.yml`, in its order."""
-    return [path for path in toc_pages(root) if path.suffix == ".ipynb"]
-
-
-def stored_claims(path: Path) -> list[str]:
-    """Return the claims that a notebook has proved, in order, without their mark.
-
-    They are read from the stored output, the text that nbval compares.
-    """
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    texts = ["".join(output.get("text", "")) for output in outputs]
-    lines = [line for text in texts for line in text.splitlines()]
-    return [line[2:] for line in lines if line.startswith("✓ ")]
-
-
-def title(path: Path) -> str:
-    """Return the first heading of a notebook."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return re.search(r"^# (.+)$", "".join(cells[0]["source"]), re.MULTILINE)[1]
+def _fault(path: Path, root: Path) -> str:
+    """Return what is wrong with a path to a notebook; empty if nothing is."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        names = [str(page.relative_to(root)) for page in toc_notebooks(root)]
+        near = get_close_matches(str(path), names, n=3, cutoff=0)
+        return f"{what}; expected a notebook, such as {', '.join(near)}"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = content["nbformat"] == 4 and isinstance(content["cells"], list)
+    except (ValueError, LookupError, TypeError, OSError):
+        known = False
+    return "" if known else "is something else; expected a notebook of format 4"
 
 
 def slug(text: str) -> str:
@@ -174,20 +176,74 @@ def canonical(notebook: NotebookNode) -> str:
     return nbformat.writes(notebook) + "\n"
 
 
-def execute(notebook: NotebookNode, folder: Path) -> None:
-    """Run every cell in a fresh kernel, in the notebook's own folder.
+def check_figures(cells: Iterable[NotebookNode]) -> None:
+    """See that every figure is stored, as large as the book's style draws it.
+
+    A backend that is not the notebook's own loses all figures without a word,
+    and some settings make them twice as large.
+
+    Args:
+        cells: cells of a notebook with their outputs.
 
     Raises:
-        CellExecutionError: a cell failed that is not tagged `raises-exception`.
+        NotebookError: a cell that ends in `plt.show()` has stored no image, or an
+            image is too wide. The message names the cell.
     """
-    os.environ["BOOK_QUIET"] = "1"
+    for cell in cells:
+        outputs = cell.get("outputs", [])
+        encoded = [
+            o.data["image/png"] for o in outputs if "image/png" in o.get("data", ())
+        ]
+        if not encoded and cell.source.rstrip().endswith("plt.show()"):
+            raise NotebookError(
+                f"cell {cell.id!r} ends in plt.show() and has stored no image; "
+                "expected one. Execute the notebook with its kernel's own backend, "
+                "without matplotlib.use(...)."
+            )
+        for png in encoded:
+            width = Image.open(io.BytesIO(base64.b64decode(png))).width
+            if width > WIDEST:
+                raise NotebookError(
+                    f"cell {cell.id!r} has stored an image {width} pixels wide; "
+                    f"expected at most {WIDEST}: 6 inches at 150 dpi, as the style of "
+                    "helpers.plots draws it."
+                )
+
+
+def execute(notebook: NotebookNode, folder: Path, environ: Mapping[str, str]) -> None:
+    """Run every cell in a fresh kernel of this environment.
+
+    Args:
+        notebook: gets the new outputs.
+        folder: where the kernel runs, the notebook's own folder.
+        environ: the environment of the process, which `kernel_environment` cleans.
+
+    Raises:
+        NotebookError: a cell failed that is not tagged `raises-exception`, took
+            more than ten minutes, or the kernel died. The last line of the
+            message names the cell and the error.
+    """
+    started = ["none"]
+    manager = AsyncKernelManager(
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # none from elsewhere
+        transport_encryption="auto",  # else the kernel prints that it has none
+    )
     client = NotebookClient(
         notebook,
+        km=manager,
         timeout=600,
-        kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
+        on_cell_start=lambda cell, cell_index: started.append(cell.id),
     )
-    client.execute()
+    environment = kernel_environment(environ) | {"BOOK_QUIET": "1"}
+    try:
+        client.execute(env=environment, cleanup_kc=True)
+    except (CellExecutionError, RuntimeError, TimeoutError) as error:
+        name = getattr(error, "ename", type(error).__name__)
+        reason = " ".join(str(getattr(error, "evalue", error)).split())
+        raise NotebookError(
+            f"{error}\ncell {started[-1]!r} failed: {name}: {reason}"
+        ) from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -200,22 +256,51 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def main() -> int:
+def store(path: Path, into: Path, run: bool) -> None:
+    """Bring one notebook to canonical form and write it into a folder.
+
+    Args:
+        path: the notebook.
+        into: the folder, as a rule the notebook's own.
+        run: whether to execute it first.
+
+    Raises:
+        NotebookError: it failed; nothing was written.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    if run:
+        execute(notebook, path.parent, os.environ)
+    text = canonical(notebook)
+    check_figures(notebook.cells)
+    write_whole(into / path.name, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Execute and store the notebooks named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", type=Path, help="default: all of _toc.yml")
+    parser.add_argument("--check", action="store_true", help="only check the paths")
     parser.add_argument("--format-only", action="store_true", help="do not execute")
-    arguments = parser.parse_args()
-    for path in arguments.paths or toc_notebooks():
-        notebook = nbformat.read(path, as_version=4)
+    parser.add_argument("--into", type=Path, help="default: the notebook's own folder")
+    options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # it may not know every letter
+    paths = options.paths or toc_notebooks()
+    try:
+        check_paths(paths)
+    except NotebookError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for number, path in enumerate(() if options.check else paths, start=1):
+        print(f"[{number}/{len(paths)}] {path} ", end="", flush=True)
+        begin = time.monotonic()
         try:
-            if not arguments.format_only:
-                execute(notebook, path.parent)
-        except CellExecutionError as error:
-            print(f"{path} is left as it was; a cell failed:\n{error}", file=sys.stderr)
+            store(path, options.into or path.parent, not options.format_only)
+        except NotebookError as error:
+            print("is left as it was")
+            print(error, file=sys.stderr)
             return 1
-        write_whole(path, canonical(notebook))
-        print(f"stored {path}")
+        print(f"stored after {time.monotonic() - begin:.0f} s")
     return 0
 
 

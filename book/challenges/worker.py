@@ -7,6 +7,7 @@ its own: 0, 1 and so on. All see FOLDER. It holds `job.json`, the fields of
 there; a job that finds one goes on from it. On one machine, `run_cluster`
 starts both workers and sees to it that none outlives the job.
 """
+# ruff: noqa: ANN001, ANN202 (a page shows the core of `train`: as short as it gets)
 
 import json
 import os
@@ -19,10 +20,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+SETTINGS = {"no_grpc_proxy": "localhost", "PYTHONUTF8": "1"}  # of a worker here
 GRACE = 30.0  # seconds for the other to end by itself once one has failed
 
 
@@ -43,7 +45,9 @@ class Job(NamedTuple):
 
 def tf_config(cluster: Path, index: int) -> str:
     """Return worker `index`'s TF_CONFIG; a bad file raises ClusterError."""
-    text = cluster.read_text() if cluster.exists() else "no such file"
+    text = "no such file"
+    if cluster.exists():
+        text = cluster.read_text(encoding="utf-8", errors="replace")
     try:
         addresses = json.loads(text)["worker"]
         good = {a for a in addresses if re.fullmatch(r"[^\s:]+:\d+", a)}
@@ -51,8 +55,9 @@ def tf_config(cluster: Path, index: int) -> str:
         addresses, good = [], set()
     if not len(good) == len(addresses) > index >= 0:
         raise ClusterError(
-            f"{cluster.name} does not describe worker {index}: {text}. Expected "
-            '{"worker": ["host:port", ...]}, a different address for each.'
+            f"{cluster.name} does not describe worker {index}: {text}. "
+            'Expected {"worker": ["host:port", ...]}, a different address for '
+            "each."
         )
     task = {"type": "worker", "index": index}
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
@@ -82,22 +87,23 @@ def set_precision(floatx: str) -> None:
     keras.config.set_dtype_policy(floatx)  # layers this, once one was built
 
 
-def train(job: Job, strategy: object, index: int, folder: Path) -> None:
+def train(job: Job, strategy: Any, index: int, folder: Path) -> None:
     """Do the part of worker `index`, under a `tf.distribute.Strategy`."""
     import keras
     import tensorflow as tf
 
-    from helpers import data, models, training
+    from helpers import data, models, sweeps, training
 
     images, labels = data.load_mnist().train
     counts = strategy.run(lambda: tf.constant(len(labels), tf.float64))
     if round(float(strategy.reduce("MEAN", counts, axis=None))) != len(labels):
         raise ClusterError(
-            f"Worker {index} has {len(labels)} images, and not all have as many. "
-            "Give all the same data: see BOOK_DATA_DIR and BOOK_DATA_TIER."
+            f"Worker {index} has {len(labels)} images, and not all have as "
+            "many. Give all the same data: see BOOK_DATA_DIR and "
+            "BOOK_DATA_TIER."
         )
-    recipe = training.Recipe(job.steps, job.batch_size)
-    batches = training.draw_batches(len(labels), recipe, job.seed)
+    recipe = sweeps.Recipe(job.steps, job.batch_size)
+    batches = sweeps.draw_batches(len(labels), recipe, job.seed)
     training.set_seed(job.seed)
     with strategy.scope():
         model = models.dense_network()
@@ -143,11 +149,13 @@ def run_cluster(
     left in any case. What they print is in `worker-0.log` and `worker-1.log`.
     """
     deadline = time.monotonic() + limit
-    (folder / "job.json").write_text(json.dumps(job._asdict()))
+    text = json.dumps(job._asdict())
+    (folder / "job.json").write_text(text, encoding="utf-8")
     for _ in range(3):  # somebody may take a port before we use it
         servers = [socket.create_server(("", 0)) for _ in range(2)]
         addresses = [f"localhost:{s.getsockname()[1]}" for s in servers]
-        (folder / "cluster.json").write_text(json.dumps({"worker": addresses}))
+        cluster = json.dumps({"worker": addresses})
+        (folder / "cluster.json").write_text(cluster, encoding="utf-8")
         for server in servers:
             server.close()
         problem = _run_once(folder, watch, deadline)
@@ -161,16 +169,18 @@ def run_cluster(
 
 def _run_once(folder: Path, watch: Callable | None, deadline: float) -> str:
     """Start two workers, see both end, and say what went wrong, if anything."""
-    processes, codes, failed = [], [None], None
+    processes: list[subprocess.Popen[bytes]] = []
+    codes: list[int | None] = [None]
+    failed: tuple[int, int] | None = None  # the first: its code, its number
     try:
         for index in range(2):
-            with (folder / f"worker-{index}.log").open("w") as log:
+            with (folder / f"worker-{index}.log").open("wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, __file__, folder, str(index), "attended"],
                     stdin=subprocess.PIPE,  # closes when this process ends
                     stdout=log,
                     stderr=log,
-                    env=os.environ | {"no_grpc_proxy": "localhost"},
+                    env=os.environ | SETTINGS,
                     start_new_session=True,  # Ctrl-C is for this process alone
                 )
             processes.append(process)
@@ -180,9 +190,8 @@ def _run_once(folder: Path, watch: Callable | None, deadline: float) -> str:
             time.sleep(0.02)
             codes = [process.poll() for process in processes]
             if failed is None and any(codes):
-                ended = [index for index, code in enumerate(codes) if code]
                 # A killed one, below 0, is the cause and not the consequence.
-                failed = min(ended, key=codes.__getitem__)
+                failed = min((code, i) for i, code in enumerate(codes) if code)
                 deadline = min(deadline, time.monotonic() + GRACE)
     finally:
         for process in processes:
@@ -192,10 +201,12 @@ def _run_once(folder: Path, watch: Callable | None, deadline: float) -> str:
             process.communicate()  # closes stdin and waits
     if failed is None:
         return "The time is over, the work is not done" if None in codes else ""
-    if codes[failed] < 0:
-        return f"Worker {failed} was killed by signal {-codes[failed]}"
-    said = (folder / f"worker-{failed}.log").read_text().strip()
-    return f"Worker {failed} failed: {said.rpartition(chr(10))[2]}"
+    code, index = failed
+    if code < 0:
+        return f"Worker {index} was killed by signal {-code}"
+    path = folder / f"worker-{index}.log"
+    said = path.read_text(encoding="utf-8", errors="replace").strip()
+    return f"Worker {index} failed: {said.rpartition(chr(10))[2]}"
 
 
 def _end_with_parent() -> None:
@@ -211,7 +222,8 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         os.environ["TF_CONFIG"] = tf_config(folder / "cluster.json", index)
-        job = Job(**json.loads((folder / "job.json").read_text()))
+        text = (folder / "job.json").read_text(encoding="utf-8")
+        job = Job(**json.loads(text))
         import tensorflow as tf
 
         set_precision(job.floatx)

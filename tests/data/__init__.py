@@ -1,0 +1,3 @@
+"""Tests of `helpers.data`, one module for each of its modules."""
+
+PARTS = ("train", "validation", "test")
