@@ -10,7 +10,7 @@ SEEDS ?= 1 2 3 4 5
 
 PY := "$(VENV)/bin/python"
 LINT_PY := "$(VENV)-lint/bin/python"
-PYTEST := $(PY) -m pytest --nbval -n $(WORKERS) --dist loadfile
+PYTEST := $(PY) -m pytest --nbval -n $(WORKERS)
 CHECK_NAMES = $(if $(strip $(NOTEBOOKS)),$(PY) tools/notebooks.py --check $(NOTEBOOKS))
 # XLA keeps what it has compiled in the environment, for the next kernel and the
 # next run. It reports each part that it finds there as an error, below level 3.
@@ -56,7 +56,8 @@ notebooks: _environment
 	BOOK_DATA_TIER=full BOOK_SEED=0 $(PY) tools/notebooks.py $(NOTEBOOKS)
 
 replicate: _environment
-	$(KEEP) BOOK_DATA_TIER=full $(PY) tools/replicate.py --seeds "$(SEEDS)" $(NOTEBOOKS)
+	$(KEEP) BOOK_DATA_TIER=full $(PY) tools/replicate.py \
+	  --workers $(WORKERS) --seeds "$(SEEDS)" $(NOTEBOOKS)
 
 checkpoints: _environment
 	$(PY) tools/checkpoints.py

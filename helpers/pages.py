@@ -1,11 +1,14 @@
 """The pages of the book, what their cells have stated, and how that was replicated."""
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -233,8 +236,11 @@ def replications(path: Path = REPLICATIONS) -> list[Replication]:
     """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        table = list(csv.reader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _broken(path, 1, f"what is no table ({error})", "UTF-8 text") from error
     header = [*Replication._fields, "digest"]
     if not table or table[0] != header:
         raise _broken(path, 1, f"the columns {table[:1]}", f"the columns {header}")
@@ -292,6 +298,25 @@ def record_replication(
         ReplicationError: the table that is there cannot be read.
     """
     new = {s.id: _row(s, seed) for s in stated if s.evidence}
+    with _alone(path.parent):
+        _write(path, _merged(page, seed, new, path, root))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no other process write into the folder's table meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _merged(
+    page: str, seed: int, new: Mapping[str, Replication], path: Path, root: Path
+) -> list[Replication]:
+    """Return the rows of the table with those of one page and seed put in."""
     order = {name: place for place, name in enumerate(new)}
     pages = {page_name(p): place for place, p in enumerate(toc_notebooks(root))}
     kept = []
@@ -309,7 +334,7 @@ def record_replication(
         within = order.get(row.finding, others.get(row.finding, 0))
         return pages.get(name, len(pages)), within, row.seed
 
-    _write(path, sorted([*kept, *new.values()], key=place))
+    return sorted([*kept, *new.values()], key=place)
 
 
 def _row(statement: Statement, seed: int) -> Replication:

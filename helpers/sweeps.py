@@ -506,7 +506,7 @@ def _architecture(model: "keras.Model") -> Hashable:
         config = [layer.get_config() | {"name": ""} for layer in model.layers]
     kinds = tuple(type(layer) for layer in model.layers)
     text = json.dumps(keras.saving.serialize_keras_object(config), sort_keys=True)
-    return kinds, model.input_shape, text
+    return kinds, str(model.input_shape), text
 
 
 def _copy_variables(first: "keras.Model", second: "keras.Model") -> None:

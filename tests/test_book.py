@@ -178,6 +178,12 @@ def test_a_notebook_is_stored_in_canonical_form(path: Path) -> None:
 
 
 @every_notebook
+def test_every_figure_is_stored(path: Path) -> None:
+    """Where a cell shows one there is an image, as the tool asks before it stores."""
+    notebooks.check_figures(read(path).cells)
+
+
+@every_notebook
 def test_cells_carry_known_tags_only(path: Path) -> None:
     """An unknown tag, or a raw cell, would do nothing or escape the checks."""
     assert set().union(*map(tags, code(path))) <= TAGS
@@ -498,7 +504,8 @@ def test_every_public_helper_is_used() -> None:
         text = path.read_text(encoding="utf-8")
         modules[module].append(text)
         sources.append((module, text))
-    for folder in ("tools", "benchmarks", "site", "."):
+    sources.append(("", (ROOT / "helpers" / "__init__.py").read_text(encoding="utf-8")))
+    for folder in ("tools", "benchmarks", "site/book_site", "."):
         paths = (ROOT / folder).glob("*.py")
         sources += [("", path.read_text(encoding="utf-8")) for path in paths]
     used = set()

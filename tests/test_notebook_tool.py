@@ -17,6 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbformat import NotebookNode, v4
+from processes import is_soon_gone
 
 from helpers import pages
 from tools import notebooks as tool
@@ -354,15 +355,6 @@ def test_a_killed_write_leaves_the_old_file_and_the_next_run_starts_clean(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits for its parent does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_a_stopped_execution_leaves_the_file_and_no_kernel(
     name: str, tmp_path: Path
@@ -370,7 +362,8 @@ def test_a_stopped_execution_leaves_the_file_and_no_kernel(
     """Also when it was killed, and could not end anybody."""
     source = (
         "import os, pathlib, time\npathlib.Path('draft').write_text(str(os.getpid()))\n"
-        "pathlib.Path('draft').rename('pid')\ntime.sleep(600)"
+        "pathlib.Path('draft').rename('pid')\ntime.sleep(60)\n"
+        "pathlib.Path('finished').touch()"
     )
     path = save(tmp_path, "slow.ipynb", source)
     before = path.read_bytes()
@@ -385,11 +378,7 @@ def test_a_stopped_execution_leaves_the_file_and_no_kernel(
         kernel = int((tmp_path / "pid").read_text(encoding="utf-8"))
         process.send_signal(signal.Signals[name])
         process.communicate()
-    for _ in range(2000):  # a kernel looks once a second whether its parent is there
-        if not is_alive(kernel):
-            break
-        time.sleep(0.05)
-    assert not is_alive(kernel)
+    assert is_soon_gone(kernel)  # it looks once a second whether its parent is there
     assert process.returncode != 0
     assert path.read_bytes() == before
     assert set(tmp_path.iterdir()) == {path, tmp_path / "pid"}

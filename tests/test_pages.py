@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,12 @@ def test_a_table_that_was_cut_or_edited_is_refused(
     assert table.read_text(encoding="utf-8") == broken
 
 
+def test_a_table_that_is_no_text_is_refused(table: Path) -> None:
+    table.write_bytes(TABLE.encode() + b"\n\xe2\x9c")  # cut inside a letter
+    with pytest.raises(pages.ReplicationError, match="line 1: received what is no"):
+        pages.replications(table)
+
+
 def test_a_write_that_is_stopped_leaves_the_table(
     book: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +273,22 @@ def test_a_write_that_is_stopped_leaves_the_table(
         record(book, 8, stated(one=0.05))
     assert table.read_bytes() == before
     assert not list(book.glob("*.part"))
+
+
+def test_two_that_write_at_once_lose_nothing(book: Path, table: Path) -> None:
+    """Four processes, each with seeds of its own."""
+    script = (
+        "import sys; from pathlib import Path; from helpers import pages\n"
+        "book, first = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "one = pages.statements(book / 'book' / 'first.ipynb')\n"
+        "for seed in range(first, first + 20):\n"
+        "    table = book / 'replications.csv'\n"
+        "    pages.record_replication('first', seed, one, table, book)\n"
+    )
+    command = [sys.executable, "-c", script, str(book)]
+    running = [subprocess.Popen([*command, str(20 * i)]) for i in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    assert [row.seed for row in pages.replications(table)] == list(range(80))
 
 
 # --- Published numbers --------------------------------------------------------------

@@ -13,6 +13,7 @@ from statistics import mean
 import nbformat
 import pytest
 from nbformat import v4
+from processes import is_soon_gone
 
 from helpers import pages
 from helpers.pages import Replication, Statement
@@ -38,7 +39,8 @@ SLOW = """import os, time
 from pathlib import Path
 Path("draft").write_text(str(os.getpid()))
 Path("draft").rename("kernel")
-time.sleep(600)"""
+time.sleep(60)
+Path("finished").touch()"""
 
 
 def save(folder: Path, name: str, *sources: str) -> Path:
@@ -183,15 +185,6 @@ def test_without_names_all_notebooks_with_findings_run(
 # --- Stopped ----------------------------------------------------------------------
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits for its parent does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
 @pytest.mark.parametrize(
     ("name", "to_all"), [("SIGKILL", True), ("SIGINT", True), ("SIGTERM", False)]
 )
@@ -222,11 +215,8 @@ def test_a_stopped_run_loses_no_row_and_leaves_no_process(
         stop(process.pid, signal.Signals[name])
         out, _ = process.communicate()
     pid = int(kernel.read_text(encoding="utf-8"))
-    for _ in range(2000):  # a kernel looks once a second whether its parent is there
-        if not is_alive(pid):
-            break
-        time.sleep(0.05)
-    assert not is_alive(pid)
+    assert is_soon_gone(pid)  # it looks once a second whether its parent is there
+    assert not (root / "book" / "finished").exists()
     whole = as_rows(table)
     assert [row[:2] for row in whole] == [("gain#cell-1", 1), ("gain#cell-1.3", 1)]
     if name != "SIGKILL":

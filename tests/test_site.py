@@ -263,6 +263,14 @@ def test_evidence_is_named_for_those_who_hear_the_page(small_site: Path) -> None
         assert not set("⟨⟩") & set(article.get_text())
 
 
+def test_evidence_breaks_after_commas_only(small_site: Path) -> None:
+    """A number does not part from its sign, its unit or what was asked of it."""
+    page = parse(page_file(small_site, "book/appendix/findings"))
+    for quiet in page.select(".evidence, .replication"):
+        text = quiet.get_text().partition(": ")[2]
+        assert re.findall(".[ ]", text) == [", "] * text.count(", ")
+
+
 def test_finding_shows_a_statement_elsewhere(small_site: Path) -> None:
     """Sentence and evidence are those of the cell, and the sentence leads there."""
     finding, check = parse(small_site / "index.html").select(".finding, .check")
@@ -420,7 +428,8 @@ def test_download_of_a_notebook_says_what_it_needs(site: Path, site_page: str) -
 def test_folder_of_the_site_hides_no_module_of_python() -> None:
     """Python has a module called `site`, and the project has a folder of that name."""
     code = "import site; print(site.__file__)"
-    command = [sys.executable, "-S", "-c", code]  # -S: it is not imported before
+    plain = ("-S", "-X", "frozen_modules=off")  # looked for where it is imported
+    command = [sys.executable, *plain, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()).parent != ROOT / "site"
     assert done.stdout.strip().endswith("site.py")

@@ -218,6 +218,29 @@ def test_a_run_is_plain_keras_training(
             assert np.array_equal(array, old) is not moves
 
 
+@without_xla
+def test_layers_need_not_stand_in_a_row() -> None:
+    """A functional model with a way around its second layer, the first one frozen."""
+    training.set_seed(4)
+    images = keras.Input((6, 6))
+    first = keras.layers.Dense(7, activation="relu")(keras.layers.Flatten()(images))
+    second = keras.layers.Dense(7, activation="relu")(first)
+    logits = keras.layers.Dense(3)(keras.layers.add([first, second]))
+    model = keras.Model(images, logits)
+    (run,) = runs_of(
+        model,
+        strategies={"s": lambda known, _: sweeps.Start(known, [0.0, 0.01, 0.01])},
+        budgets=[5],
+        run_seeds=[7],
+    )
+    chosen = data.label_budget(TRAIN, 5, 7)
+    batches = chosen[sweeps.draw_batches(len(chosen), RECIPE, 7)]
+    expected = train_plainly(twin_of(model), batches, 0.01, [False, True, True])
+    found, wanted = map(training.layer_weights, (run.model, expected))
+    assert_equal_weights(found, wanted, atol=2e-5)
+    assert np.array_equal(found[0][0], training.layer_weights(model)[0][0])
+
+
 @pytest.mark.parametrize("rates", [[0.01, 0.001], [0.0003, 0.02], [0.01, 0]], ids=str)
 def test_each_layers_rate_acts_as_an_adam_of_its_own(
     rates: list[float], learner: keras.Model, run: Callable
@@ -538,7 +561,8 @@ def test_two_iterators_of_runs_do_not_disturb_each_other(
 ) -> None:
     """Each has a model of its own, although they share the graph."""
     found: Results = {}
-    for first, second in zip(runs_of(source), runs_of(source), strict=True):
+    backwards = runs_of(source, run_seeds=SEEDS[::-1])
+    for first, second in zip(runs_of(source), backwards, strict=True):
         for run in (first, second):
             key = run.name, run.per_class, run.seed
             found[key] = [w.tobytes() for w in run.model.get_weights()]

@@ -11,7 +11,6 @@ os.environ["MATPLOTLIBRC"] = os.devnull  # an empty file: Matplotlib's own defau
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 os.environ.pop("XLA_FLAGS", None)  # a flag of another version ends TensorFlow
 c.InlineBackend.figure_format = "png"  # noqa: F821 (IPython defines c)
-c.InlineBackend.figure_formats = {"png"}  # noqa: F821
 c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight"}  # noqa: F821
 c.InlineBackend.rc = {}  # noqa: F821
 c.InteractiveShell.ast_node_interactivity = "last_expr"  # noqa: F821

@@ -3,6 +3,7 @@
 import fcntl
 import importlib.util
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,7 @@ from sphinx.config import Config
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
-MARKER = ".building"  # in the folder of the build; not empty: a build has not ended
+MARKER = ".ended-well"  # in the folder of the build; empty while a build runs
 MATHJAX = "mathjax/tex-svg.js"  # TeX in, SVG out: complete without font files
 
 logger = logging.getLogger(__name__)
@@ -32,19 +33,23 @@ def begin(app: Sphinx, config: Config) -> None:
     marker = (folder / MARKER).open("a+", encoding="utf-8")
     lock(marker)
     marker.seek(0)
-    if marker.read():
+    if not marker.read():
+        discard(app.doctreedir, app.outdir, folder / "jupyter_execute")
+        Path(app.outdir).mkdir(parents=True, exist_ok=True)
+    marker.truncate(0)
+    app.connect("build-finished", partial(end, marker), priority=900)
+
+
+def discard(doctrees: Path, *others: Path) -> None:
+    """Remove what a build has left, and say so if there was one."""
+    if doctrees.exists():
         logger.info("the last build did not end well, so everything is built anew")
-        for left in (app.doctreedir, app.outdir, folder / "jupyter_execute"):
-            shutil.rmtree(left, ignore_errors=True)
-        Path(app.outdir).mkdir(parents=True)
-    else:
-        marker.write("A build has begun here and has not ended well.\n")
-        marker.flush()
-    app.connect("build-finished", lambda *args: end(*args, marker), priority=900)
+    for left in (doctrees, *others):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def lock(marker: IO[str]) -> None:
-    """Lock a file, when the process that holds it is done."""
+    """Lock a file, as soon as no other process holds it."""
     try:
         fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -52,14 +57,14 @@ def lock(marker: IO[str]) -> None:
         fcntl.flock(marker, fcntl.LOCK_EX)
 
 
-def end(app: Sphinx, exception: Exception | None, marker: IO[str]) -> None:
+def end(marker: IO[str], app: Sphinx, exception: Exception | None) -> None:
     """Note that the build has ended well, and let the next one begin.
 
     A build with warnings has not: Sphinx repeats no warning of a page that it does not
     read again, so the next build reads all of them.
     """
     if exception is None and not app._warncount:
-        marker.truncate(0)
+        marker.write("The last build of this folder ended well.\n")
     marker.close()
 
 

@@ -7,6 +7,7 @@ class `finding` or `check`, with an id that links can point at. The directive
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from helpers import pages
 from helpers.pages import Replication, Statement
 
 FILTER = "findings.js"
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +137,13 @@ def said(statement: Statement, *, link: bool = False) -> list[nodes.Node]:
 
 
 def aside(kind: str, label: str, text: str) -> nodes.inline:
-    """Return a quiet text of a class, and what it is for those who only hear it."""
+    """Return a quiet text of a class, and what it is for those who only hear it.
+
+    Its lines break after commas only: "> 5" and "95 % 7.1 to 11.5" stay whole.
+    """
     hidden = nodes.inline("", f"{label}: ", classes=["visually-hidden"])
-    return nodes.inline("", "", hidden, nodes.Text(text), classes=[kind])
+    whole = nodes.Text(re.sub("(?<!,) ", NO_BREAK_SPACE, text))
+    return nodes.inline("", "", hidden, whole, classes=[kind])
 
 
 def evidence(finding: Statement) -> nodes.inline:
