@@ -5,6 +5,8 @@ import base64
 import csv
 import json
 import re
+import statistics
+from collections import Counter
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -38,8 +40,31 @@ NOT_CONVERTED = {
     *("challenges/adaptation", "challenges/forgetting", "challenges/trends"),
 }
 CONVERTED = [p for p in CHAPTERS if pages.page_name(p) not in NOT_CONVERTED]
-STORY_FINDINGS = 8  # in a chapter, before its exercises
+STORY_FINDINGS = 8  # in a chapter, outside its solutions
 FRESH_SEEDS = 10  # under which every finding has been replicated
+
+# Chapters that are not yet a story, practice and depth: this list, too, may only
+# become shorter.
+NOT_STORIES = {
+    "background",
+    *("concepts/networks", "concepts/learning", "concepts/transfer"),
+    *("math/loss", "math/gradient_descent", "math/backpropagation", "math/transfer"),
+    *("code/mnist", "code/transfer", "code/strategies", "code/new_labels"),
+    *("code/distillation", "challenges/scarce_data", "challenges/compute"),
+    *("challenges/scale_out", "challenges/interpretability"),
+    *("challenges/generalisation", "challenges/adaptation", "challenges/forgetting"),
+    "challenges/trends",
+}
+STORIES = [p for p in CHAPTERS if pages.page_name(p) not in NOT_STORIES]
+STORY_WORDS, HOOK_WORDS = 2000, 150
+STORY_CELLS, STORY_LINES, STORY_MEDIAN = 25, 12, 6  # visible cells and their lines
+SECTION_FINDINGS, CELLS_IN_A_ROW = 2, 3
+PARTS = ["Summary", "Practice", "In depth", "Further reading"]
+# A finding that bounds its effect from the wrong side, or hedges, says nothing.
+HEDGES = re.compile(
+    r", if (it|they|there)\b|\bnot\b.*\b(ahead|behind|better|worse)\b|\bif at all\b",
+    re.IGNORECASE,
+)
 
 TAGS = {"hide-input", "hide-cell", "nbval-ignore-output", "raises-exception"}
 FOLDED = {"hide-input", "hide-cell"}
@@ -69,6 +94,7 @@ def name(path: Path) -> str:
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=name)
+every_story = pytest.mark.parametrize("path", STORIES, ids=name)
 every_converted = pytest.mark.parametrize("path", CONVERTED, ids=name)
 
 
@@ -121,10 +147,28 @@ def findings(path: Path) -> list[pages.Statement]:
 
 
 def section(path: Path, heading: str) -> str:
-    """Return the Markdown below a heading of level 2."""
-    found = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", prose(path), re.M | re.S)
+    """Return the Markdown below a heading of level 2 or, in a story, perhaps 3."""
+    pattern = rf"^(##|###) {heading}$(.*?)(?=^##? |^\1 |\Z)"
+    found = re.search(pattern, prose(path), re.M | re.S)
     assert found, f"the section '{heading}' is missing"
-    return found[1]
+    return found[2]
+
+
+def parts(path: Path) -> dict[str, list[NotebookNode]]:
+    """Return the cells of a story's page by part: "Story", then each of `PARTS`."""
+    found: dict[str, list[NotebookNode]] = {"Story": []}
+    for cell in read(path).cells:
+        heading = re.match(r"## (.+)$", cell.source, re.M)
+        if cell.cell_type == "markdown" and heading and heading[1] in PARTS:
+            found[heading[1]] = []
+        found[list(found)[-1]].append(cell)
+    return found
+
+
+def words(cells: list[NotebookNode]) -> int:
+    """Count the words of Markdown cells, without formulas that stand alone."""
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    return len(re.sub(r"\$\$.*?\$\$", "", "\n".join(texts), flags=re.S).split())
 
 
 # --- The tree ---------------------------------------------------------------------
@@ -398,22 +442,133 @@ def test_nearly_all_findings_held_under_every_seed() -> None:
     assert len(failed) <= 0.05 * len(known), failed
 
 
+# --- The story of a chapter, its practice, its depth ------------------------------
+
+
+def test_the_list_of_chapters_that_are_no_stories_only_shrinks() -> None:
+    assert len(NOT_STORIES) <= 21
+    assert {pages.page_name(path) for path in CHAPTERS} >= NOT_STORIES
+
+
+@every_story
+def test_a_story_is_short_and_its_depth_no_longer(path: Path) -> None:
+    """Read in ten minutes: 2,000 words with the summary; the depth has no more."""
+    part = parts(path)
+    assert list(part) == ["Story", *PARTS]
+    story = words(part["Story"] + part["Summary"])
+    assert story <= STORY_WORDS, story
+    assert words(part["In depth"]) <= story, (words(part["In depth"]), story)
+
+
+@every_story
+def test_a_story_shows_little_code_in_short_cells(path: Path) -> None:
+    """25 visible cells, six lines as a rule, twelve at most."""
+    cells = parts(path)["Story"] + parts(path)["Summary"]
+    lines = {
+        cell.id: len(cell.source.splitlines())
+        for cell in cells
+        if cell.cell_type == "code" and not tags(cell) & FOLDED
+    }
+    assert 0 < len(lines) <= STORY_CELLS, len(lines)
+    assert statistics.median(lines.values()) <= STORY_MEDIAN, lines
+    assert max(lines.values()) <= STORY_LINES, lines
+
+
+@every_story
+def test_a_story_begins_with_something_to_see(path: Path) -> None:
+    """A picture or a number in the first screen, before what to learn and to know."""
+    before = []
+    for cell in read(path).cells:
+        before.append(cell)
+        if cell.cell_type == "code" and cell.outputs:
+            break
+    assert words(before) <= HOOK_WORDS, words(before)
+    assert "You will learn" not in "".join(cell.source for cell in before)
+
+
+@every_story
+def test_words_stand_between_the_cells_of_a_story(path: Path) -> None:
+    """Never more than three code cells in a row; a visible one is introduced."""
+    row: list[str] = []
+    for cell in read(path).cells:
+        row = [*row, cell.id] if cell.cell_type == "code" else []
+        assert len(row) <= CELLS_IN_A_ROW, row
+
+
+@every_story
+def test_a_section_of_a_story_has_two_findings_at_most(path: Path) -> None:
+    found, heading = Counter(), ""
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            heading = "".join(re.findall(r"^##.*$", cell.source, re.M)[-1:]) or heading
+        elif "hide-cell" not in tags(cell):
+            found[heading] += [kind for kind, _ in stated(cell.source)].count("claim")
+    assert all(count <= SECTION_FINDINGS for count in found.values()), found
+
+
+@every_story
+def test_every_section_of_the_depth_says_first_what_it_adds(path: Path) -> None:
+    """One section a heading, and words before code; what can go wrong is among them."""
+    cells = parts(path)["In depth"]
+    headings = re.findall(
+        r"^### (.+)$",
+        "\n".join(c.source for c in cells if c.cell_type == "markdown"),
+        re.M,
+    )
+    assert "What can go wrong" in headings
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            for after in re.split(r"^### .+$", cell.source, flags=re.M)[1:]:
+                assert re.match(r"\s*[^\s:#]", after), cell.id
+
+
+@every_story
+def test_findings_say_what_was_measured(path: Path) -> None:
+    """On its own side of zero, with a bar near the effect, and without hedges.
+
+    "At most 2 points behind" says nothing of an effect of +5.9; "less than 10 points"
+    says nothing of 3 with an interval of half a point.
+    """
+    for one in findings(path):
+        found = pages.measured(one.evidence)
+        assert not HEDGES.search(one.sentence), one.id
+        if found.asked[0] not in "<>":
+            continue  # an effect between two bars
+        bar, half_width = (
+            float(found.asked[2:].replace("−", "-")),
+            found.high - found.mean,
+        )
+        assert bar * found.mean >= 0, f"{one.id}: another side of zero: {one.evidence}"
+        assert abs(found.mean - bar) <= max(8 * half_width, 0.6 * abs(found.mean)), (
+            f"{one.id}: the bar is far from the effect: {one.evidence}"
+        )
+
+
 # --- Every chapter ----------------------------------------------------------------
 
 
 @every_chapter
 def test_a_chapter_opens_with_its_question(path: Path) -> None:
     """A title, one question in bold, then what to learn, to know, and to wait."""
-    first = read(path).cells[0].source
-    assert re.match(r"# [^\n]+\n\n\*\*[^*]*\?\*\*", first)
-    parts = re.findall(r"^\*\*(You will learn|You need|Time to run:)\*\*", first, re.M)
-    assert parts == ["You will learn", "You need", "Time to run:"]
+    assert re.match(r"# [^\n]+\n\n\*\*[^*]*\?\*\*", read(path).cells[0].source)
+    first = "\n\n".join(
+        c.source for c in read(path).cells[: 5 if path in STORIES else 1]
+    )
+    opens = re.findall(r"^\*\*(You will learn|You need|Time to run:)\*\*", first, re.M)
+    assert opens == ["You will learn", "You need", "Time to run:"]
 
 
 @every_chapter
 def test_a_chapter_has_the_sections_that_readers_expect(path: Path) -> None:
     """In this order, at its end."""
     headings = re.findall(r"^## (.+)$", prose(path), re.M)
+    if path in STORIES:
+        assert headings[-4:] == PARTS
+        assert re.findall(r"^### (.+)$", section(path, "Practice"), re.M) == [
+            "Exercises",
+            "Quiz",
+        ]
+        return
     assert headings[-5:] == [
         "What can go wrong",
         "Summary",
