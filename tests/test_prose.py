@@ -105,6 +105,17 @@ def test_a_fault_is_found_and_may_be_allowed(
     assert prose.faults(root, {(name, found)}) == []
 
 
+def test_a_page_may_be_called_by_its_subject_or_its_motto(root: Path) -> None:
+    write_notebook(root / "book" / "code" / "example.ipynb", "# Examples: see for it")
+    glossary = root / "book" / "appendix" / "glossary.md"
+    for label in ("Examples: see for it", "Examples", "See for it"):
+        glossary.write_text(f"See [{label}](../code/example.ipynb).", encoding="utf-8")
+        assert prose.faults(root, set()) == []
+    for label in ("Example", "See", "See For It"):
+        glossary.write_text(f"See [{label}](../code/example.ipynb).", encoding="utf-8")
+        assert [fault.found for fault in prose.faults(root, set())] == [label]
+
+
 def test_a_chapter_that_the_map_does_not_link_to_is_named(root: Path) -> None:
     write_notebook(root / "book" / "background.ipynb", "# B", "## Map of the book")
     missing = [fault.found for fault in prose.faults(root, set())]
