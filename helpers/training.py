@@ -22,8 +22,9 @@ Weights = list[list[np.ndarray]]  # the arrays of each layer that has any, input
 def book_seed() -> int:
     """Return the environment variable `BOOK_SEED`, 0 if it is not set.
 
-    It moves every random number in the book: another value is another
-    complete repetition of all experiments.
+    It moves what experiments draw: initial weights, the order of images, which
+    images are labelled. The stored checkpoints and the variants of typed glyphs
+    stay as they are.
 
     Raises:
         ValueError: the variable is not a whole number from 0 to 9999.
