@@ -61,6 +61,7 @@ replicate: _environment
 
 checkpoints: _environment
 	$(PY) tools/checkpoints.py
+	$(PY) tools/published.py
 
 lint: _lint
 	$(LINT_PY) -m ruff check .

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +18,7 @@ from helpers.paths import ROOT
 
 YARDSTICKS = ROOT / "book" / "appendix" / "yardsticks.csv"
 REPLICATIONS = ROOT / "book" / "appendix" / "replications.csv"
+PUBLISHED = ROOT / "book" / "published"  # cards of what `tools/published.py` has run
 
 _LINE = re.compile(r"(?P<mark>[✓✗]) (?P<sentence>.+?)(?: ⟨(?P<evidence>[^⟩]*)⟩)?")
 _NUMBER = r"[+−]?[\d.]+(?:e[+−]\d+)?"
@@ -74,7 +76,25 @@ class Yardstick(NamedTuple):
     source: str  # a key of references.bib
     checkpoint: str  # the checkpoint of ours to compare, empty if there is none
     statement: str  # the id of what this book states beside it, or empty
-    why: str  # why ours differs
+    why: str  # why the checkpoint or the statement differs
+    run: str  # what was measured in the same set-up, "hinton#labels hinton#soft"
+
+
+class Rerun(NamedTuple):
+    """A number of a published experiment that was run once more, over its seeds."""
+
+    mean: float
+    spread: float  # standard deviation
+    seeds: int
+    unit: str  # "%", "errors"
+    same: str  # whether it is the published set-up: "yes" or "nearly"
+    differs: str  # in what it differs all the same
+
+    def __str__(self) -> str:
+        """Return mean, spread and unit, with digits that fit the unit."""
+        digits = 2 if "%" in self.unit else 0
+        both = f"{self.mean:.{digits}f} ± {self.spread:.{digits}f}"
+        return f"{both} {self.unit} ({self.seeds} seeds)"
 
 
 def toc_pages(root: Path = ROOT) -> list[Path]:
@@ -385,3 +405,39 @@ def yardsticks(group: str) -> list[Yardstick]:
         groups = ", ".join(repr(name) for name in sorted({row.group for row in rows}))
         raise ValueError(f"Unknown group {group!r}; expected one of {groups}.")
     return chosen
+
+
+def rerun(run: str) -> Rerun:
+    """Return what we measured of a published experiment, from its card.
+
+    Args:
+        run: the experiment and one of its numbers, "hinton#soft".
+
+    Raises:
+        LookupError: there is no such experiment or number, or it has not been run
+            for all of its seeds. The message says which there are.
+    """
+    name, _, number = run.partition("#")
+    path = PUBLISHED / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PUBLISHED.glob("*.json"))) or "none"
+        raise LookupError(
+            f"Nothing was run under the name {run!r}; expected an experiment with a "
+            f"card in {PUBLISHED.name}, of which there are: {known}. To run one: "
+            "python tools/published.py with its name."
+        )
+    card = json.loads(path.read_text(encoding="utf-8"))
+    if number not in card["numbers"]:
+        raise LookupError(
+            f"{name} has no number {number!r}; expected one of "
+            f"{', '.join(card['numbers'])}, written as {name}#number."
+        )
+    values = [measured[number] for measured in card["measured"].values()]
+    if len(values) != card["seeds"]:
+        raise LookupError(
+            f"{path.name} holds {len(values)} of {card['seeds']} seeds; expected all. "
+            f"To go on where it stopped: python tools/published.py {name}"
+        )
+    mean, spread = statistics.fmean(values), statistics.stdev(values)
+    unit = card["numbers"][number]["unit"]
+    return Rerun(mean, spread, len(values), unit, card["same_set_up"], card["differs"])

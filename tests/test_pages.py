@@ -293,10 +293,10 @@ def test_two_that_write_at_once_lose_nothing(book: Path, table: Path) -> None:
 
 # --- Published numbers --------------------------------------------------------------
 
-YARDSTICKS = """group,set_up,published,source,checkpoint,statement,why
-a,"one, two",1 %,x1998,,,
-b,three,2 %,y2012,mnist-dense,,"ours differs, by this"
-a,four,0.30 %,z2020,,code/mnist#error,not here
+YARDSTICKS = """group,set_up,published,source,checkpoint,statement,why,run
+a,"one, two",1 %,x1998,,,,tiny#error
+b,three,2 %,y2012,mnist-dense,,"ours differs, by this",
+a,four,0.30 %,z2020,,code/mnist#error,not here,
 """
 
 
@@ -306,8 +306,8 @@ def test_yardsticks_are_the_rows_of_their_group_in_order(
     (tmp_path / "table.csv").write_text(YARDSTICKS, encoding="utf-8")
     monkeypatch.setattr(pages, "YARDSTICKS", tmp_path / "table.csv")
     assert pages.yardsticks("a") == [
-        ("a", "one, two", "1 %", "x1998", "", "", ""),
-        ("a", "four", "0.30 %", "z2020", "", "code/mnist#error", "not here"),
+        ("a", "one, two", "1 %", "x1998", "", "", "", "tiny#error"),
+        ("a", "four", "0.30 %", "z2020", "", "code/mnist#error", "not here", ""),
     ]
     assert pages.yardsticks("b")[0].checkpoint == "mnist-dense"
     with pytest.raises(ValueError, match="'c'; expected one of 'a', 'b'"):
