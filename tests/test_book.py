@@ -34,7 +34,7 @@ APPENDIX = ROOT / "book" / "appendix"
 NOT_CONVERTED = {
     "concepts/transfer",
     *("math/gradient_descent", "math/backpropagation", "math/transfer"),
-    *("code/mnist", "code/strategies", "code/new_labels", "code/distillation"),
+    *("code/strategies", "code/new_labels", "code/distillation"),
     *("challenges/scarce_data", "challenges/compute", "challenges/scale_out"),
     *("challenges/interpretability", "challenges/generalisation"),
     *("challenges/adaptation", "challenges/forgetting", "challenges/trends"),
@@ -48,7 +48,7 @@ FRESH_SEEDS = 10  # under which every finding has been replicated
 NOT_STORIES = {
     "concepts/transfer",
     *("math/gradient_descent", "math/backpropagation", "math/transfer"),
-    *("code/mnist", "code/strategies", "code/new_labels"),
+    *("code/strategies", "code/new_labels"),
     *("code/distillation", "challenges/scarce_data", "challenges/compute"),
     *("challenges/scale_out", "challenges/interpretability"),
     *("challenges/generalisation", "challenges/adaptation", "challenges/forgetting"),
