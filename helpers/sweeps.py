@@ -41,7 +41,9 @@ class Start(NamedTuple):
     """
 
     weights: Weights  # the arrays of the layer, as Keras orders them
-    learning_rates: list[float]  # Adam's; 0.0 freezes the layer
+    # Adam's; 0.0 freezes the layer. A schedule has a row for each update:
+    # (updates, layers). Adam's averages go on where a rate is 0 for a while.
+    learning_rates: Sequence[float] | np.ndarray
     # What Keras never trains, as `model.non_trainable_weights` orders it: the
     # kernel below a low-rank change, the statistics of batch normalisation.
     # Empty: as they were when the run was compiled.
@@ -321,10 +323,12 @@ def _bind(
     images = functools.cache(lambda: tf.constant(train.x))  # made when it is needed
 
     def run(start: Start, batches: np.ndarray) -> None:
-        _check_start(model, start)
         _check_batches(train, batches)
+        _check_start(model, start, len(batches))
         _begin(model, state, start)
-        moves = tuple(rate > 0 for rate in start.learning_rates)
+        rates = np.asarray(start.learning_rates, np.float32)
+        rates = np.broadcast_to(rates, (len(batches), rates.shape[-1]))
+        moves = tuple(bool(flag) for flag in (rates > 0).any(axis=0))
         rows = min(batches.size, len(train.y))
         cut = _cut(model, moves, rows)
         if cut == len(model.layers):
@@ -333,13 +337,11 @@ def _bind(
         if cut:
             x, y, batches = _frozen_features(model, cut, train, batches, rows)
         loop = compile_updates(cut, moves, (x.shape, batches.shape))
-        rates = [
-            rate
-            for layer, rate in zip(_trained(model), start.learning_rates, strict=True)
-            for _ in layer.trainable_weights
-            if rate > 0
+        counts = [
+            len(layer.trainable_weights) if flag else 0
+            for layer, flag in zip(_trained(model), moves, strict=True)
         ]
-        table = np.broadcast_to(np.array(rates, np.float32), (len(batches), len(rates)))
+        table = np.repeat(rates, counts, axis=1)  # (updates, arrays that move)
         loop([x if cut else images(), y], [batches.astype(np.int32)], table)
 
     return run
@@ -356,14 +358,20 @@ def _state(model: "keras.Model") -> "list[keras.Variable]":
     return [variable for variable in model.variables if id(variable) not in trained]
 
 
-def _check_start(model: "keras.Model", start: Start) -> None:
+def _check_start(model: "keras.Model", start: Start, updates: int) -> None:
     expected = [[v.shape for v in layer.trainable_weights] for layer in _trained(model)]
     received = [[np.shape(array) for array in layer] for layer in start.weights]
-    if received != expected or len(start.learning_rates) != len(expected):
+    shape = np.shape(start.learning_rates)
+    if received != expected or shape[-1:] != (len(expected),):
         raise ValueError(
-            f"Received weights of shapes {received} and {len(start.learning_rates)} "
-            f"learning rates; expected shapes {expected}, and a rate for each layer. "
+            f"Received weights of shapes {received} and learning rates of shape "
+            f"{shape}; expected shapes {expected}, and a rate for each layer. "
             "A start needs an entry for every layer that has weights, frozen or not."
+        )
+    if shape[:-1] not in ((), (updates,)):
+        raise ValueError(
+            f"Received learning rates of shape {shape} for {updates} updates; "
+            "expected a rate for each layer, or a row of them for each update."
         )
     given = [np.shape(array) for array in start.frozen]
     never = [variable.shape for variable in model.non_trainable_weights]

@@ -72,18 +72,18 @@ def accuracy(model: keras.Model, split: data.Split) -> float:
 
 
 def numpy_adam(
-    weights: training.Weights, rates: list[float], batches: np.ndarray
+    weights: training.Weights, rates: list[float] | np.ndarray, batches: np.ndarray
 ) -> training.Weights:
     """Train `dense()` on `TRAIN` by Adam's formulas, in float64.
 
-    One optimiser of its own for each layer; Kingma and Ba (2015), algorithm 1
-    in the form of its section 2, with Keras' epsilon.
+    Rates are (layers,) or (updates, layers). One optimiser of its own for each layer;
+    Kingma and Ba (2015), algorithm 1 in the form of its section 2, with Keras' epsilon.
 
     Returns:
         The trained weights.
     """
     theta = [array.astype(float) for layer in weights for array in layer]
-    rate = np.repeat(rates, 2)
+    table = np.broadcast_to(np.repeat(rates, 2, axis=-1), (len(batches), 4))
     m, v = ([np.zeros_like(array) for array in theta] for _ in range(2))
     for step, batch in enumerate(batches, start=1):
         x, y = TRAIN.x[batch].reshape(len(batch), -1).astype(float), TRAIN.y[batch]
@@ -97,7 +97,7 @@ def numpy_adam(
         for i, gradient in enumerate(gradients):
             m[i] = 0.9 * m[i] + 0.1 * gradient
             v[i] = 0.999 * v[i] + 0.001 * gradient**2
-            alpha = rate[i] * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            alpha = table[step - 1, i] * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
             theta[i] = theta[i] - alpha * m[i] / (np.sqrt(v[i]) + 1e-7)
     return [theta[:2], theta[2:]]
 

@@ -252,6 +252,21 @@ def test_each_layers_rate_acts_as_an_adam_of_its_own(
     assert_equal_weights(training.layer_weights(learner), expected, atol=2e-5)
 
 
+def test_a_schedule_has_a_row_of_rates_for_each_update(
+    learner: keras.Model, run: Callable
+) -> None:
+    """While a layer waits, the averages of its Adam go on."""
+    batches = sweeps.draw_batches(36, RECIPE, seed=4)
+    schedule = np.full((len(batches), 2), 0.01)
+    schedule[: len(batches) // 2, 0] = 0
+    schedule[len(batches) // 2 :, 1] = 0.002
+    start = sweeps.Start(training.fresh_weights(learner, 4), schedule)
+    run(start, batches)
+    expected = numpy_adam(start.weights, schedule, batches)
+    assert_equal_weights(training.layer_weights(learner), expected, atol=2e-5)
+    assert np.abs(expected[0][0] - start.weights[0][0]).max() > 1e-3
+
+
 @without_xla
 def test_the_updates_are_traced_once_for_each_choice_of_layers() -> None:
     model = dense(CountedDense(7))
@@ -444,9 +459,10 @@ def test_a_start_that_does_not_fit_the_model_is_refused(
     weights = training.layer_weights(learner)
     batches = sweeps.draw_batches(36, RECIPE, seed=1)
     for start, essence in (
-        (sweeps.Start(weights, [0.1]), "and 1 learning rates"),
-        (sweeps.Start(weights[:1], [0.1, 0.1]), r"\(36, 7\), \(7,\)\]\] and 2"),
+        (sweeps.Start(weights, [0.1]), r"learning rates of shape \(1,\)"),
+        (sweeps.Start(weights[:1], [0.1, 0.1]), r"\(36, 7\), \(7,\)\]\] and learning"),
         (sweeps.Start(weights[::-1], [0.1, 0.1]), "expected shapes"),
+        (sweeps.Start(weights, np.ones((3, 2))), r"\(3, 2\) for \d+ updates"),
         (sweeps.Start(weights, [0.1, 0.1], [np.ones(2)]), r"frozen .* \[\(2,\)\]"),
     ):
         with pytest.raises(ValueError, match=essence):
