@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras import layers
 from sklearn.metrics import roc_auc_score
 
-from helpers import data, measures, models, pages, sweeps, training
+from helpers import checkpoints, data, measures, models, pages, sweeps, training
 from helpers.paths import ROOT
 from tools.checkpoints import replace
 
@@ -131,6 +131,30 @@ def keras_transfer(mnist: data.ImageData, seed: int, epochs: int) -> Numbers:
             for layer in model.layers[:4]:
                 layer.trainable = False
     return found
+
+
+def keras_transfer_controls(mnist: data.ImageData, seed: int, epochs: int) -> Numbers:
+    """Train the old head on 5 to 9, on old and random features, and from scratch."""
+    train, test = (
+        data.select_labels(split, range(5, 10)) for split in (mnist.train, mnist.test)
+    )
+    source = checkpoints.load("mnist-0-4")
+    fresh, found = training.untrained(source, seed), {}
+    for name, below, rate in (
+        ("transfer", source, 1.0),
+        ("slow", source, 0.001),
+        ("random", fresh, 1.0),
+    ):
+        features = keras.Sequential([keras.Input((28, 28)), *below.layers[:4]])
+        copy = training.untrained(source, seed)
+        copy.set_weights(source.get_weights())
+        head = keras.Sequential([keras.Input((12, 12, 32)), *copy.layers[4:]])
+        cached = data.Split(measures.logits(features, train.x), train.y)
+        fit(head, keras.optimizers.Adadelta(rate), cached, epochs)
+        cached = data.Split(measures.logits(features, test.x), test.y)
+        found[name] = 100 * measures.accuracy(head, cached)
+    fit(fresh, keras.optimizers.Adadelta(1.0), train, epochs)
+    return found | {"scratch": 100 * measures.accuracy(fresh, test)}
 
 
 def hendrycks(mnist: data.ImageData, seed: int, epochs: int) -> Numbers:
@@ -361,8 +385,9 @@ def fisher(theta: list[np.ndarray], x: np.ndarray, mask: np.ndarray) -> list:
     return [array for layer in both for array in layer]
 
 
-RUNS = (hendrycks, lenet_pruned, keras_mlp, keras_transfer, keras_convnet)
-RUNS_OF = {run.__name__.replace("_", "-"): run for run in (*RUNS, split_mnist, hinton)}
+KERAS = (keras_mlp, keras_transfer, keras_transfer_controls, keras_convnet)
+RUNS = (hendrycks, lenet_pruned, *KERAS, split_mnist, hinton)
+RUNS_OF = {run.__name__.replace("_", "-"): run for run in RUNS}
 
 
 def make(name: str, plan: dict[str, Any], mnist: data.ImageData, folder: Path) -> None:
