@@ -89,6 +89,7 @@ class Rerun(NamedTuple):
     unit: str  # "%", "errors"
     same: str  # whether it is the published set-up: "yes" or "nearly"
     differs: str  # in what it differs all the same
+    values: tuple[float, ...]  # one for each seed
 
     def __str__(self) -> str:
         """Return mean, spread and unit, with digits that fit the unit."""
@@ -440,4 +441,5 @@ def rerun(run: str) -> Rerun:
         )
     mean, spread = statistics.fmean(values), statistics.stdev(values)
     unit = card["numbers"][number]["unit"]
-    return Rerun(mean, spread, len(values), unit, card["same_set_up"], card["differs"])
+    how = card["same_set_up"], card["differs"]
+    return Rerun(mean, spread, len(values), unit, *how, tuple(values))

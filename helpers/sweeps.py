@@ -79,25 +79,43 @@ def scratch(rate: float) -> Strategy:
     return lambda source, fresh: Start(fresh, [rate] * len(fresh))
 
 
-def random_features(rate: float) -> Strategy:
-    """Fresh weights, only the head trained: the control for frozen features."""
-    return lambda source, fresh: Start(fresh, _head_only(rate, fresh))
+def random_features(rate: float, head: int = 1) -> Strategy:
+    """Fresh weights, only the head trained: the control for frozen features.
+
+    Args:
+        rate: the head's.
+        head: how many layers with weights it has, counted from the end.
+    """
+    return lambda source, fresh: Start(fresh, _head_only(rate, fresh, head))
 
 
-def frozen_features(rate: float) -> Strategy:
-    """Source weights below, a fresh head on top, and only the head trained."""
+def frozen_features(rate: float, head: int = 1) -> Strategy:
+    """Source weights below, a fresh head on top, and only the head trained.
+
+    Args:
+        rate: the head's.
+        head: how many layers with weights it has, counted from the end.
+    """
     return lambda source, fresh: Start(
-        source[:-1] + fresh[-1:], _head_only(rate, fresh)
+        source[:-head] + fresh[-head:], _head_only(rate, fresh, head)
     )
 
 
-def fine_tuning(rate: float) -> Strategy:
-    """Source weights everywhere, head included, all trained at `rate`."""
-    return lambda source, fresh: Start(source, [rate] * len(source))
+def fine_tuning(rate: float, head: int = 0) -> Strategy:
+    """Source weights, all trained at `rate`; the source's head, unless it is fresh.
+
+    Args:
+        rate: that of all layers.
+        head: how many layers with weights start fresh, counted from the end.
+    """
+    return lambda source, fresh: Start(
+        source[: len(source) - head] + fresh[len(source) - head :],
+        [rate] * len(source),
+    )
 
 
-def _head_only(rate: float, weights: Weights) -> list[float]:
-    return [0.0] * (len(weights) - 1) + [rate]
+def _head_only(rate: float, weights: Weights, head: int) -> list[float]:
+    return [0.0] * (len(weights) - head) + [rate] * head
 
 
 class Tuned(NamedTuple):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Weights = list[list[np.ndarray]]  # the arrays of each layer that has any, input first
 
+_MANY_WEIGHTS = 2**18  # from here on XLA compiles an optimiser's arithmetic
+
 
 def book_seed() -> int:
     """Return the environment variable `BOOK_SEED`, 0 if it is not set.
@@ -208,18 +210,24 @@ def compile_loop(
     variables = list(variables)
     optimizer.build(variables)
     blank = [(variable, variable.numpy()) for variable in optimizer.variables]
+    # An optimiser's many small operations on many weights: XLA merges them.
+    many = sum(variable.numpy().size for variable in variables) >= _MANY_WEIGHTS
+
+    @tf.function(jit_compile=many)
+    def move(gradients: Any, rows: Any) -> None:
+        before = [tf.identity(variable) for variable in variables]
+        optimizer.apply(gradients, variables)
+        for row in rows:
+            for k, variable in enumerate(variables):
+                change = variable - before[k]
+                variable.assign(before[k] + row[k] * change)
 
     @tf.function(jit_compile=xla, reduce_retracing=True)
     def loop(given: Any, steps: Any, rates: Any) -> None:
         for i in tf.range(tf.shape(steps[0])[0]):
             with tf.GradientTape() as tape:
                 loss = loss_of(*given, *[rows[i] for rows in steps])
-            before = [tf.identity(variable) for variable in variables]
-            optimizer.apply(tape.gradient(loss, variables), variables)
-            for table in rates:
-                for k, variable in enumerate(variables):
-                    change = variable - before[k]
-                    variable.assign(before[k] + table[i][k] * change)
+            move(tape.gradient(loss, variables), [table[i] for table in rates])
 
     def train(given: Sequence, steps: Sequence, rates: Any = None) -> None:
         tables = [] if rates is None else [rates]

@@ -101,6 +101,22 @@ def test_a_strategy_starts_and_moves_as_its_name_says(name: str, count: int) -> 
     assert start.learning_rates == [RATE if moves else 0] * (count - 1) + [RATE]
 
 
+@pytest.mark.parametrize("head", [1, 2, 3])
+def test_a_head_may_have_several_layers(head: int) -> None:
+    """All of them are fresh, and only they move, unless everything does."""
+    source, fresh = layers(4, 100.0), layers(4, 0.5)
+    mixed = flat(source[: 4 - head] + fresh[4 - head :])
+    frozen = [0] * (4 - head) + [RATE] * head
+    for maker, weights, rates in (
+        (sweeps.frozen_features, mixed, frozen),
+        (sweeps.random_features, flat(fresh), frozen),
+        (sweeps.fine_tuning, mixed, [RATE] * 4),
+    ):
+        start = maker(RATE, head)(source, fresh)
+        assert flat(start.weights) == weights
+        assert start.learning_rates == rates
+
+
 @by_name
 def test_strategies_are_found_by_name_at_the_published_rates(name: str) -> None:
     weights = layers(3, 100.0), layers(3, 0.5)

@@ -423,6 +423,26 @@ def test_the_loop_descends_a_loss_of_ones_own(xla: bool) -> None:
         assert np.allclose(w.numpy(), expected, atol=1e-5)
 
 
+def test_many_weights_move_as_few_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA merges the optimiser's arithmetic; it computes the same."""
+    begin = np.linspace(-1, 1, 30, dtype=np.float32)
+    rates = np.full((5, 1), 0.3, np.float32)
+
+    def end(limit: int) -> np.ndarray:
+        monkeypatch.setattr(training, "_MANY_WEIGHTS", limit)
+        w = keras.Variable(begin)
+
+        def loss_of(pull: tf.Tensor) -> tf.Tensor:
+            return pull * tf.reduce_sum(w**2)
+
+        train = training.compile_loop(loss_of, [w], keras.optimizers.Adam(1.0))
+        train([], [np.ones(5, np.float32)], rates)
+        return w.numpy()
+
+    np.testing.assert_allclose(end(1), end(100), rtol=1e-5)
+    assert np.abs(end(1) - begin).max() > 0.1
+
+
 def test_rates_multiply_each_variables_updates_in_each_step() -> None:
     """Zero freezes; a rate that falls is that of the step."""
     v, w = keras.Variable([1.0, 2.0]), keras.Variable(3.0)

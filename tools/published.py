@@ -30,6 +30,12 @@ TEMPERATURE = 20.0  # of Hinton's soft targets
 SHARES = (0.08, 0.09, 0.26)  # of the weights of LeNet's layers that are left
 TASK = np.arange(10) // 2  # the task of each digit in Split MNIST
 STRENGTHS = (0.1, 1e8)  # EWC's strength is looked for between these
+FEW_LABELS = {  # as the chapter code/new_labels calls them
+    "scratch": sweeps.scratch,
+    "random": functools.partial(sweeps.random_features, head=2),
+    "frozen": functools.partial(sweeps.frozen_features, head=2),
+    "tuned": functools.partial(sweeps.fine_tuning, head=1),
+}
 
 Numbers = dict[str, float]  # what one seed has measured
 
@@ -155,6 +161,28 @@ def keras_transfer_controls(mnist: data.ImageData, seed: int, epochs: int) -> Nu
         found[name] = 100 * measures.accuracy(head, cached)
     fit(fresh, keras.optimizers.Adadelta(1.0), train, epochs)
     return found | {"scratch": 100 * measures.accuracy(fresh, test)}
+
+
+def keras_transfer_rates(mnist: data.ImageData, seed: int, updates: int) -> Numbers:
+    """Try learning rates for few labels of 5 to 9, on validation images."""
+    source = checkpoints.load("mnist-0-4")
+    tried = {
+        f"{name}-{rate}": make(float(rate))
+        for name, make in FEW_LABELS.items()
+        for rate in ("1e-4", "1e-3", "3e-3", "3e-2")
+    }
+    old_test = data.select_labels(mnist.test, range(5))
+    found = {"source": 100 * measures.accuracy(source, old_test)}
+    asked = data.Split(*(part[:1000] for part in new_digits(mnist.validation)))
+    recipe, few = sweeps.Recipe(updates, 16), new_digits(mnist.train)
+    for run in sweeps.runs(source, tried, few, [10], [seed], recipe):
+        found[run.name] = 100 * measures.accuracy(run.model, asked)
+    return found
+
+
+def new_digits(split: data.Split) -> data.Split:
+    """Return the digits 5 to 9, with the labels 0 to 4."""
+    return data.select_labels(split, range(5, 10))
 
 
 def hendrycks(mnist: data.ImageData, seed: int, epochs: int) -> Numbers:
@@ -385,7 +413,8 @@ def fisher(theta: list[np.ndarray], x: np.ndarray, mask: np.ndarray) -> list:
     return [array for layer in both for array in layer]
 
 
-KERAS = (keras_mlp, keras_transfer, keras_transfer_controls, keras_convnet)
+TRANSFER = (keras_transfer, keras_transfer_controls, keras_transfer_rates)
+KERAS = (keras_mlp, *TRANSFER, keras_convnet)
 RUNS = (hendrycks, lenet_pruned, *KERAS, split_mnist, hinton)
 RUNS_OF = {run.__name__.replace("_", "-"): run for run in RUNS}
 
