@@ -1,4 +1,4 @@
-"""Train the article's network on several machines at once.
+"""Train the book's dense network on several machines at once.
 
 Every machine of a cluster runs `python worker.py FOLDER INDEX` with an INDEX of
 its own: 0, 1 and so on. All see FOLDER. It holds `job.json`, the fields of
@@ -9,6 +9,7 @@ starts both workers and sees to it that none outlives the job.
 """
 # ruff: noqa: ANN001, ANN202 (a page shows the core of `train`: as short as it gets)
 
+import contextlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,11 +64,11 @@ def tf_config(cluster: Path, index: int) -> str:
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
-def read_checkpoint(folder: Path) -> tuple[int, float, list[np.ndarray]]:
-    """Return the steps made, their seconds, and all arrays, weights first."""
+def read_checkpoint(folder: Path) -> tuple[int, list[np.ndarray]]:
+    """Return the steps made, and all arrays, weights first."""
     with np.load(folder / "checkpoint.npz", allow_pickle=False) as file:
-        (step, seconds), *arrays = [file[name] for name in file.files]
-    return int(step), float(seconds), arrays
+        step, *arrays = [file[name] for name in file.files]
+    return int(step), arrays
 
 
 def is_there(pid: int) -> bool:
@@ -79,12 +80,19 @@ def is_there(pid: int) -> bool:
     return True
 
 
-def set_precision(floatx: str) -> None:
-    """Let Keras compute with "float32" or "float64" from now on."""
+@contextlib.contextmanager
+def precision(floatx: str) -> Iterator[None]:
+    """Let Keras compute with "float32" or "float64" inside a `with`."""
     import keras
 
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(floatx)  # losses follow this,
     keras.config.set_dtype_policy(floatx)  # layers this, once one was built
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
 
 
 def train(job: Job, strategy: Any, index: int, folder: Path) -> None:
@@ -123,19 +131,17 @@ def train(job: Job, strategy: Any, index: int, folder: Path) -> None:
         losses = strategy.run(update, args=(x, y))
         return strategy.reduce("SUM", losses, axis=None)
 
-    first, start, variables = 0, 0.0, [*model.weights, *optimizer.variables]
+    first, variables = 0, [*model.weights, *optimizer.variables]
     if (folder / "checkpoint.npz").exists():
-        first, _, arrays = read_checkpoint(folder)
+        first, arrays = read_checkpoint(folder)
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
     for done, batch in enumerate(batches[first:], start=first + 1):
         mine = np.array_split(batch, strategy.num_replicas_in_sync)[index]
         loss = float(step(tf.constant(images[mine]), tf.constant(labels[mine])))
-        start = start or time.perf_counter()  # after the first, traced, step
         if index == 0 and (done % job.save_every == 0 or done == job.steps):
-            seconds = time.perf_counter() - start
             arrays = [variable.numpy() for variable in variables]
-            np.savez(folder / "part.npz", [done, seconds], *arrays)
+            np.savez(folder / "part.npz", done, *arrays)
             (folder / "part.npz").replace(folder / "checkpoint.npz")
             print(f"step {done}: loss {loss:.4f}", flush=True)
 
@@ -226,10 +232,10 @@ def main() -> None:
         job = Job(**json.loads(text))
         import tensorflow as tf
 
-        set_precision(job.floatx)
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
-            train(job, strategy, index, folder)
+            with precision(job.floatx):
+                train(job, strategy, index, folder)
         except tf.errors.UnavailableError as error:
             sys.exit(f"{error}\nanother worker is gone; start again to go on")
     except ClusterError as error:
