@@ -80,21 +80,27 @@ def scratch(rate: float) -> Strategy:
 
 
 def random_features(rate: float, head: int = 1) -> Strategy:
-    """Fresh weights, only the head trained: the control for frozen features.
+    """Return the control for frozen features: fresh weights, only the head trained.
 
     Args:
         rate: the head's.
-        head: how many layers with weights it has, counted from the end.
+        head: how many of the layers with weights it has.
+
+    Returns:
+        The strategy.
     """
     return lambda source, fresh: Start(fresh, _head_only(rate, fresh, head))
 
 
 def frozen_features(rate: float, head: int = 1) -> Strategy:
-    """Source weights below, a fresh head on top, and only the head trained.
+    """Return source weights below a fresh head, and only the head trained.
 
     Args:
         rate: the head's.
-        head: how many layers with weights it has, counted from the end.
+        head: how many of the layers with weights it has.
+
+    Returns:
+        The strategy.
     """
     return lambda source, fresh: Start(
         source[:-head] + fresh[-head:], _head_only(rate, fresh, head)
@@ -102,11 +108,14 @@ def frozen_features(rate: float, head: int = 1) -> Strategy:
 
 
 def fine_tuning(rate: float, head: int = 0) -> Strategy:
-    """Source weights, all trained at `rate`; the source's head, unless it is fresh.
+    """Return source weights, head included, all trained at `rate`.
 
     Args:
-        rate: that of all layers.
-        head: how many layers with weights start fresh, counted from the end.
+        rate: that of every layer.
+        head: how many of the layers with weights start fresh, from the end.
+
+    Returns:
+        The strategy.
     """
     return lambda source, fresh: Start(
         source[: len(source) - head] + fresh[len(source) - head :],

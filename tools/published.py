@@ -30,7 +30,9 @@ TEMPERATURE = 20.0  # of Hinton's soft targets
 SHARES = (0.08, 0.09, 0.26)  # of the weights of LeNet's layers that are left
 TASK = np.arange(10) // 2  # the task of each digit in Split MNIST
 STRENGTHS = (0.1, 1e8)  # EWC's strength is looked for between these
-FEW_LABELS = {  # as the chapter code/new_labels calls them
+FEW_LABELS: dict[
+    str, Callable[..., sweeps.Strategy]
+] = {  # as the chapter code/new_labels calls them
     "scratch": sweeps.scratch,
     "random": functools.partial(sweeps.random_features, head=2),
     "frozen": functools.partial(sweeps.frozen_features, head=2),
