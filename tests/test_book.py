@@ -35,7 +35,7 @@ NOT_CONVERTED = {
     "code/distillation",
     *("challenges/scarce_data", "challenges/compute"),
     "challenges/interpretability",
-    *("challenges/adaptation", "challenges/forgetting"),
+    "challenges/adaptation",
 }
 CONVERTED = [p for p in CHAPTERS if pages.page_name(p) not in NOT_CONVERTED]
 STORY_FINDINGS = 8  # in a chapter, outside its solutions
@@ -46,7 +46,7 @@ FRESH_SEEDS = 10  # under which every finding has been replicated
 NOT_STORIES = {
     *("code/distillation", "challenges/scarce_data", "challenges/compute"),
     "challenges/interpretability",
-    *("challenges/adaptation", "challenges/forgetting"),
+    "challenges/adaptation",
 }
 STORIES = [p for p in CHAPTERS if pages.page_name(p) not in NOT_STORIES]
 STORY_WORDS, HOOK_WORDS = 2000, 150
