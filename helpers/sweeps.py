@@ -355,7 +355,7 @@ def _bind(
         _begin(model, state, start)
         rates = np.asarray(start.learning_rates, np.float32)
         rates = np.broadcast_to(rates, (len(batches), rates.shape[-1]))
-        moves = tuple(bool(flag) for flag in (rates > 0).any(axis=0))
+        moves = tuple(bool(column.any()) for column in (rates > 0).T)
         rows = min(batches.size, len(train.y))
         cut = _cut(model, moves, rows)
         if cut == len(model.layers):
