@@ -352,7 +352,8 @@ def test_page_of_findings_counts_checks(book: Book) -> None:
         if checks == len(lines):
             assert (f"{title}: {name}" in text) == bool(checks)
         elif checks:
-            link = page.select_one(f"h2 > a[href$='{path.stem}.html']")
+            place = path.relative_to(book.root / "book").with_suffix(".html")
+            link = page.select_one(f"h2 > a[href$='/{place.as_posix()}']")
             section = text_of(link.find_parent("section") if link else None)
             assert f"The chapter also makes {name}." in section
     total = [line for lines in chapters(book.root).values() for line in lines]
@@ -381,7 +382,7 @@ def test_page_of_findings_counts_replications(book: Book) -> None:
         replicated += bool(own)
         if own:
             assert shown.startswith(f"held under {held} of {len(own)} seed"), link
-            numbers = re.findall(r"[+−]?[\d.]+", shown.partition(",")[2])
+            numbers = re.findall(r"[+−]?[\d.]+(?:e[−-]\d+)?", shown.partition(",")[2])
             ends = [float(number.replace("−", "-")) for number in numbers]
             assert (ends[0], ends[-1]) == (min(means), max(means)), link
         else:
