@@ -103,7 +103,7 @@ def frozen_features(rate: float, head: int = 1) -> Strategy:
         The strategy.
     """
     return lambda source, fresh: Start(
-        source[:-head] + fresh[-head:], _head_only(rate, fresh, head)
+        _fresh_head(source, fresh, head), _head_only(rate, fresh, head)
     )
 
 
@@ -118,9 +118,13 @@ def fine_tuning(rate: float, head: int = 0) -> Strategy:
         The strategy.
     """
     return lambda source, fresh: Start(
-        source[: len(source) - head] + fresh[len(source) - head :],
-        [rate] * len(source),
+        _fresh_head(source, fresh, head), [rate] * len(source)
     )
+
+
+def _fresh_head(source: Weights, fresh: Weights, head: int) -> Weights:
+    below = len(source) - head
+    return source[:below] + fresh[below:]
 
 
 def _head_only(rate: float, weights: Weights, head: int) -> list[float]:

@@ -30,9 +30,8 @@ TEMPERATURE = 20.0  # of Hinton's soft targets
 SHARES = (0.08, 0.09, 0.26)  # of the weights of LeNet's layers that are left
 TASK = np.arange(10) // 2  # the task of each digit in Split MNIST
 STRENGTHS = (0.1, 1e8)  # EWC's strength is looked for between these
-FEW_LABELS: dict[
-    str, Callable[..., sweeps.Strategy]
-] = {  # as the chapter code/new_labels calls them
+# As the chapter code/new_labels calls them.
+FEW_LABELS: dict[str, Callable[..., sweeps.Strategy]] = {
     "scratch": sweeps.scratch,
     "random": functools.partial(sweeps.random_features, head=2),
     "frozen": functools.partial(sweeps.frozen_features, head=2),
@@ -143,9 +142,7 @@ def keras_transfer(mnist: data.ImageData, seed: int, epochs: int) -> Numbers:
 
 def keras_transfer_controls(mnist: data.ImageData, seed: int, epochs: int) -> Numbers:
     """Train the old head on 5 to 9, on old and random features, and from scratch."""
-    train, test = (
-        data.select_labels(split, range(5, 10)) for split in (mnist.train, mnist.test)
-    )
+    train, test = map(new_digits, (mnist.train, mnist.test))
     source = checkpoints.load("mnist-0-4")
     fresh, found = training.untrained(source, seed), {}
     for name, below, rate in (
